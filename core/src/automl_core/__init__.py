@@ -1,0 +1,132 @@
+"""What can be plugged into the AutoML engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from automl_core.data import BINARY, MULTICLASS, REGRESSION, TASKS, Column, Data, Job, Model
+from automl_core.errors import (
+    AutoMLError,
+    BudgetError,
+    ComponentUnavailable,
+    DataError,
+    PluginError,
+    SettingsError,
+    did_you_mean,
+)
+from automl_core.flat import Additive, Arithmetic, Derived, Flat, Forest, Lookup
+from automl_core.hookspecs import hookimpl, hookspec
+from automl_core.kinds import (
+    Batches,
+    Cache,
+    Candidate,
+    Component,
+    Distributed,
+    Drives,
+    Executor,
+    Exports,
+    Exposes,
+    Learner,
+    Lockable,
+    Monitor,
+    Portable,
+    Portfolio,
+    Registry,
+    Resumes,
+    Search,
+    Server,
+    Shared,
+    Shares,
+    Staged,
+    Storage,
+    Tabular,
+    Tracker,
+)
+from automl_core.plugins import Plugins
+from automl_core.providers import Context, Provider
+from automl_core.records import Event, Fold, Study, Trial, TrialState, decode, encode
+from automl_core.space import Choice, Dimension, Float, Int, Params, Scalar, Space, When
+
+if TYPE_CHECKING:
+    from automl_core.settings import PluginSettings, Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Additive",
+    "Arithmetic",
+    "AutoMLError",
+    "BINARY",
+    "Batches",
+    "BudgetError",
+    "Cache",
+    "Candidate",
+    "Choice",
+    "Column",
+    "Component",
+    "ComponentUnavailable",
+    "Context",
+    "Data",
+    "DataError",
+    "Derived",
+    "Dimension",
+    "Distributed",
+    "Drives",
+    "Event",
+    "Executor",
+    "Exports",
+    "Exposes",
+    "Flat",
+    "Float",
+    "Fold",
+    "Forest",
+    "Int",
+    "Job",
+    "Learner",
+    "Lockable",
+    "Lookup",
+    "MULTICLASS",
+    "Model",
+    "Monitor",
+    "Params",
+    "PluginError",
+    "PluginSettings",
+    "Plugins",
+    "Portable",
+    "Portfolio",
+    "Provider",
+    "REGRESSION",
+    "Registry",
+    "Resumes",
+    "Scalar",
+    "Search",
+    "Server",
+    "Settings",
+    "SettingsError",
+    "Shared",
+    "Shares",
+    "Space",
+    "Staged",
+    "Storage",
+    "Study",
+    "TASKS",
+    "Tabular",
+    "Tracker",
+    "Trial",
+    "TrialState",
+    "When",
+    "decode",
+    "did_you_mean",
+    "encode",
+    "hookimpl",
+    "hookspec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # pydantic costs 100 ms and more to import: only what touches settings pays for it.
+    if name in ("PluginSettings", "Settings"):
+        from automl_core import settings
+
+        return getattr(settings, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

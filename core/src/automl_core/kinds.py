@@ -1,0 +1,454 @@
+"""The eight kinds of component, and the optional powers that some of them have.
+
+A kind is a small abstract class with concrete defaults. A power is a `runtime_checkable` protocol: the engine asks
+`isinstance(component, Power)` and does without where the answer is no.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from automl_core.data import Column, Job, Model
+    from automl_core.flat import Flat
+    from automl_core.records import Event, Study, Trial
+    from automl_core.space import Params, Space
+
+__all__ = [
+    "KINDS",
+    "Batches",
+    "Cache",
+    "Candidate",
+    "Component",
+    "Distributed",
+    "Drives",
+    "Executor",
+    "Exports",
+    "Exposes",
+    "Learner",
+    "Lockable",
+    "Monitor",
+    "Portable",
+    "Portfolio",
+    "Registry",
+    "Resumes",
+    "Search",
+    "Server",
+    "Shared",
+    "Shares",
+    "Staged",
+    "Storage",
+    "Tabular",
+    "Tracker",
+]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Component:
+    """A context manager whose `close` releases what it holds and may be called twice."""
+
+    def close(self) -> None:  # noqa: B027 - a default, not an obligation
+        """Release connections, threads and files; harmless when called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+# ---- Storage
+
+
+class Storage(Component, ABC):
+    """Append-only logs of records, and blobs by key. Thread-safe.
+
+    A log name or key is a relative path of printable characters with "/" between its parts; ".." and an empty part
+    raise ValueError.
+    """
+
+    @abstractmethod
+    def append(self, log: str, record: bytes) -> int:
+        """Append one record atomically and return its sequence number, growing from 1 without gaps."""
+
+    @abstractmethod
+    def read(self, log: str, after: int = 0) -> Iterable[tuple[int, bytes]]:
+        """Yield (sequence number, record) in order; nothing for an unknown log. A cut last record is left out."""
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Store a blob, replacing an older one atomically: a reader sees the old or the new one."""
+
+    @abstractmethod
+    def open(self, key: str) -> BinaryIO:
+        """Open a blob for reading.
+
+        Raises:
+            KeyError: there is no such blob.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete a blob, or a log of that name; harmless if absent."""
+
+    @abstractmethod
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys of blobs that start with `prefix`, each once, sorted."""
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """A storage that opens a data set by URI."""
+
+    def table(self, uri: str, *, columns: Sequence[str] | None = None) -> Any:
+        """Return a `pyarrow.dataset.Dataset` for a file, folder or glob.
+
+        Raises:
+            DataError: the data is missing, unreadable or of an unknown format.
+        """
+        ...
+
+
+# ---- Executor
+
+
+class Executor(Component, ABC):
+    """Runs functions somewhere: a thread, a process, a cluster. Thread-safe."""
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many submissions are worth having in flight, at least 1; may change over time."""
+
+    @abstractmethod
+    def submit(self, fn: Callable[..., T], /, *args: Any) -> Future[T]:
+        """Run `fn(*args)` and return a real `concurrent.futures.Future`.
+
+        The future carries the function's result or exception; a worker that dies gives an exception, not a hang.
+
+        Raises:
+            RuntimeError: the executor is closed.
+        """
+
+
+class Shared(ABC, Generic[T_co]):
+    """A picklable reference to a value that was put once; `get` is cheap in every worker."""
+
+    @abstractmethod
+    def get(self) -> T_co:
+        """Return the value; the caller must not change it."""
+
+
+@runtime_checkable
+class Shares(Protocol):
+    """An executor that moves a large value to its workers once."""
+
+    def share(self, value: T) -> Shared[T]:
+        """Put `value` where every worker can reach it, until the executor is closed."""
+        ...
+
+
+# ---- Search
+
+
+class Search(Component, ABC):
+    """Proposes configurations: ask and tell. Called from one thread.
+
+    A search is deterministic: after the same `begin` and the same sequence of `ask` and `tell` it asks the same.
+    """
+
+    @abstractmethod
+    def begin(self, spaces: Mapping[str, Space], *, seed: int) -> None:
+        """Start over for learners' spaces by learner name; called once before anything else."""
+
+    @abstractmethod
+    def ask(self, count: int = 1, *, learner: str | None = None) -> Sequence[Trial]:
+        """Propose up to `count` running trials, of the named learner or of any.
+
+        May return fewer, even none, while it waits for results. Ids grow from 0 in the order asked. Parameters are
+        plain Python scalars inside the space.
+        """
+
+    @abstractmethod
+    def tell(self, trial: Trial) -> None:
+        """Take a finished trial, in any order: complete, pruned or failed.
+
+        A trial that was not asked for (from a portfolio, or an earlier run) is prior knowledge; its parameters may
+        leave some of the space's out. A loss that is None or not finite must not poison later proposals.
+        """
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no `ask` will ever propose anything again."""
+        return False
+
+
+@runtime_checkable
+class Drives(Protocol):
+    """A search that runs the whole loop itself, with early stopping inside trials."""
+
+    def drive(
+        self, evaluate: Callable[[Trial, Callable[[int, float], bool]], Trial], *, seconds: float | None
+    ) -> Iterable[Trial]:
+        """Yield finished trials of `evaluate(trial, report)`.
+
+        `report(step, loss)` inside a trial returns whether to go on. `evaluate` is picklable.
+        """
+        ...
+
+
+# ---- Learner
+
+
+class Learner(Component, ABC):
+    """Fits models of one family. Picklable; one instance fits many jobs, from several threads at once."""
+
+    tasks: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def space(self, task: str) -> Space:
+        """Return what a search may choose for this task."""
+
+    @abstractmethod
+    def fit(self, job: Job) -> Model:
+        """Fit one model; see `Job`. Does not write to the job's data.
+
+        Raises:
+            ValueError: a parameter is unknown or out of bounds.
+        """
+
+    def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
+        """Estimate the bytes that one fit needs beside the encoded table."""
+        return 8 * rows * columns * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration worth trying before any search.
+
+    Attributes:
+        params: a point of the learner's space; what is missing takes the learner's default.
+        rank: place in the order over all learners, lower first: below 10 for one that belongs in every ensemble,
+            10 to 100 for variants, above 100 for what only long runs should reach. Equal ranks follow the settings.
+        view: the columns to fit on: "base", the encoded table; "encoded", where target encodings stand for
+            categories of many levels; "derived", which adds crosses of categories and arithmetic of numbers.
+    """
+
+    params: Params
+    rank: float = 50.0
+    view: str = "base"
+
+
+@runtime_checkable
+class Portfolio(Protocol):
+    """A learner that knows configurations worth trying first."""
+
+    def portfolio(self, task: str, rows: int, columns: Sequence[Column]) -> Sequence[Candidate]:
+        """Return configurations for a table of this shape."""
+        ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A fitted model that knows its validation loss by round, and can be cut back.
+
+    Attributes:
+        curve: loss on the job's valid rows after round 1, 2, ...; goes on past the best round to where fitting ended.
+    """
+
+    curve: Sequence[float]
+
+    def cut(self, rounds: int) -> Model:
+        """Return the same model as it was after `rounds` rounds, at most len(curve); cheap, shares memory."""
+        ...
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """A fitted model that can be written as flat arrays and then needs no training library."""
+
+    def export(self) -> Flat | None:
+        """Return the arrays, equal to `predict` within 1e-6, or None where this model has no such form."""
+        ...
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """A learner that stores its models in its library's own safe format."""
+
+    def dump(self, model: Model) -> bytes:
+        """Return the model in a format whose loading runs no code from the file."""
+        ...
+
+    def load(self, data: bytes) -> Model:
+        """Return the model that `dump` wrote.
+
+        Raises:
+            ValueError: the bytes are no such model.
+        """
+        ...
+
+
+@runtime_checkable
+class Distributed(Protocol):
+    """A learner that fits data larger than memory."""
+
+    def fit_distributed(self, source: Any, job: Job) -> Model:
+        """Fit on a partitioned source; the job's `data` describes the columns only."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """A learner that goes on from an earlier model."""
+
+    def resume(self, model: Model, job: Job) -> Model:
+        """Fit further rounds on top of `model`."""
+        ...
+
+
+# ---- Tracker
+
+
+class Tracker(Component, ABC):
+    """Records studies for people and tools. Called from one thread; may raise ComponentUnavailable.
+
+    Whatever it raises costs a log line, never the study.
+    """
+
+    @abstractmethod
+    def start(self, study: Study) -> None:
+        """Begin a study; the same id again goes on with it."""
+
+    @abstractmethod
+    def log(self, trial: Trial) -> None:
+        """Record a finished trial; the same id again replaces it."""
+
+    def artifact(self, name: str, path: Path) -> None:  # noqa: B027 - optional
+        """Keep a file of the study (model, report)."""
+
+    def finish(self, error: BaseException | None = None) -> None:  # noqa: B027 - optional
+        """End the study, as failed if there was an error; harmless without a start."""
+
+
+@runtime_checkable
+class Registry(Protocol):
+    """A tracker that keeps versions and aliases of models."""
+
+    def register(self, name: str, path: Path, *, tags: Mapping[str, str] | None = None) -> str:
+        """Store a model file and return its version."""
+        ...
+
+    def resolve(self, name: str, version: str) -> Path:
+        """Return a local file for a version or an alias.
+
+        Raises:
+            KeyError: there is no such model, version or alias.
+        """
+        ...
+
+    def alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias at a version."""
+        ...
+
+    def versions(self, name: str) -> Sequence[str]:
+        """List the versions, oldest first."""
+        ...
+
+
+# ---- Cache
+
+
+class Cache(Component, ABC):
+    """Bytes by key, for a while. Thread-safe. A cache may forget anything at any time."""
+
+    @abstractmethod
+    def get(self, key: str) -> bytes | None:
+        """Return the value, or None for a miss."""
+
+    @abstractmethod
+    def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """Store a value, for `ttl` seconds where given."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Forget a key; harmless if absent."""
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """A cache that takes many keys in one round trip."""
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return one value or None per key, in order."""
+        ...
+
+    def set_many(self, items: Mapping[str, bytes], *, ttl: float | None = None) -> None:
+        """Store several values."""
+        ...
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A cache that also gives locks."""
+
+    def lock(self, key: str, *, ttl: float) -> AbstractContextManager[bool]:
+        """Hold a lock for at most `ttl` seconds; enters with False where another holder has it."""
+        ...
+
+
+# ---- Server and monitor
+
+
+class Server(Component, ABC):
+    """Puts a prediction service on a wire."""
+
+    @abstractmethod
+    def serve(self, service: Any) -> None:
+        """Serve until `stop`; blocks. Binds loopback unless told otherwise.
+
+        Raises:
+            ComponentUnavailable: the address is taken.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Make `serve` return soon; safe from any thread and from a signal handler."""
+
+
+class Monitor(Component, ABC):
+    """Takes events off the caller's path. Thread-safe."""
+
+    @abstractmethod
+    def emit(self, event: Event) -> None:
+        """Take an event; never blocks, never raises, and may drop."""
+
+
+@runtime_checkable
+class Exposes(Protocol):
+    """A monitor that answers a scrape."""
+
+    def expose(self) -> tuple[str, bytes]:
+        """Return (content type, body)."""
+        ...
+
+
+KINDS: Mapping[str, type[Component]] = {
+    "storage": Storage,
+    "executor": Executor,
+    "search": Search,
+    "learner": Learner,
+    "tracker": Tracker,
+    "cache": Cache,
+    "server": Server,
+    "monitor": Monitor,
+}
