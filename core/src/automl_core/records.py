@@ -47,13 +47,20 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fitted fold of a trial. `loss` is what the study minimises; `seconds` is wall clock."""
+    """One fitted fold of a trial.
+
+    `loss` is what the study minimises, None where the fold alone has none; `seconds` is wall clock of the fit;
+    `key` identifies learner, parameters and columns, whatever the trial's number; `elapsed` is seconds since the
+    study started, those of earlier runs of the same study included.
+    """
 
     trial: int
     fold: int
     loss: float | None
     seconds: float
     rounds: int | None = None
+    key: str = ""
+    elapsed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+from automl.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,103 @@
+"""`automl fit`: find a model for a table and save it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from automl.cli.command import Command, echo_json, json_option
+from automl.cli.interrupt import two_stage_interrupt
+
+if TYPE_CHECKING:
+    from automl.engine import AutoML
+
+__all__ = ["fit", "search_for_model"]
+
+
+def _writable(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Refuse a place that cannot be written before the time is spent."""
+    if "://" not in value:
+        folder = Path(value).absolute().parent
+        if not folder.is_dir():
+            raise click.BadParameter(f"folder {str(folder)!r} does not exist; create it first.")
+        if Path(value).is_dir():
+            raise click.BadParameter(f"{value!r} is a folder; name a file in it.")
+    return value
+
+
+def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "automl fit data.csv --target income",
+        "automl fit 'parts/*.parquet' --target price --metric mae --time-limit 600",
+        "automl fit train.csv --target y --holdout test.csv --learners lightgbm,sklearn --json",
+    ],
+)
+@click.argument("data")
+@click.option("--target", required=True, help="The column to predict.")
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+    help="Seconds of wall clock for everything.",
+)  # fmt: skip
+@click.option("--metric", help="What to optimise, such as roc_auc, log_loss, rmse.")
+@click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="Found by itself if not named.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same splits and models.")
+@click.option(
+    "--quality", type=click.Choice(["fast", "balanced", "best"]), default="balanced", show_default=True,
+    help="fast predicts fastest, best scores best.",
+)  # fmt: skip
+@click.option(
+    "--out", default="model.automl", show_default=True, callback=_writable, help="Where to save: a path or a URI."
+)
+@click.option("--executor", help="Where trials run, such as threads, processes.")
+@click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
+@click.option("--holdout", help="More data with the target, to score the model on.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+def fit(
+    data: str, target: str, out: str, holdout: str | None, quiet: bool, as_json: bool,
+    executor: str | None, learners: tuple[str, ...] | None, **options: Any,
+) -> None:  # fmt: skip
+    """Find the best model for DATA and save it.
+
+    DATA is a path, glob or URI of CSV, Parquet, Arrow IPC or JSON lines.
+    """
+    started = time.monotonic()
+    model = search_for_model(
+        data, target=target, quiet=quiet, settings={"executor": executor, "learners": learners}, **options
+    )
+    model.save(out)
+    score = None if holdout is None else model.score(holdout)
+    seconds = time.monotonic() - started
+    if as_json:
+        echo_json({
+            "model": out, "task": model.model_.task, "target": target, "metric": model.study_.metric,
+            "holdout_score": score, "seconds": round(seconds, 3), "leaderboard": model.leaderboard().rows,
+        })  # fmt: skip
+        return
+    click.echo(model.leaderboard())
+    if score is not None:
+        click.echo(f"\n{model.study_.metric} on {holdout}: {score:.5f}")
+    click.echo(f"\nsaved {out} after {seconds:.1f} s; predict with: automl predict {out} DATA")
+
+
+def search_for_model(data: Any, *, target: str, quiet: bool, settings: dict[str, Any], **options: Any) -> AutoML:
+    """Fit with progress on stderr; the first Ctrl-C keeps the best model so far."""
+    from automl.progress import show_progress
+    from automl_core.settings import load_settings
+
+    loaded = load_settings(**{name: value for name, value in settings.items() if value is not None})
+    with two_stage_interrupt(), nullcontext() if quiet else show_progress(sys.stderr) as listener:
+        from automl.engine import AutoML
+
+        listeners = [] if listener is None else [listener]
+        return AutoML(settings=loaded, listeners=listeners, **options).fit(data, target=target)

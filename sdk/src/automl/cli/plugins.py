@@ -1,0 +1,92 @@
+"""`automl plugins`: what is installed, in which state, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from automl.cli.command import Command, align, echo_json, json_option
+
+if TYPE_CHECKING:
+    from automl_core import PluginSettings, Provider
+    from automl_core.plugins import Plugins
+
+__all__ = ["plugins"]
+
+HEAD = ("name", "distribution", "version", "status", "reason")
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "automl plugins",
+        "automl plugins optuna",
+        "automl plugins --json",
+    ],
+)
+@click.argument("name", required=False)
+@json_option
+def plugins(name: str | None, as_json: bool) -> None:
+    """List the installed plugins; with NAME, what one of them provides and its settings."""
+    from automl_core.plugins import Plugins
+    from automl_core.settings import load_settings
+
+    host = Plugins(load_settings())
+    if name is None:
+        _list(host, as_json)
+    else:
+        _describe(host, name, as_json)
+
+
+def _list(host: Plugins, as_json: bool) -> None:
+    infos = host.infos()
+    if as_json:
+        echo_json([asdict(info) for info in infos])
+    elif infos:
+        click.echo(
+            align(HEAD, [[info.name, info.distribution, info.version, info.status, info.reason] for info in infos])
+        )
+    else:
+        click.echo("no plugin is installed: pip install 'automl-sdk[train]'")
+
+
+def _describe(host: Plugins, name: str, as_json: bool) -> None:
+    provided = host.describe(name)
+    info = next(info for info in host.infos() if info.name == name)
+    entries = [
+        {"kind": kind, "name": full, "summary": provider.summary, "settings": _settings(name, provider)}
+        for kind, full, provider in provided
+    ]
+    if as_json:
+        echo_json({**asdict(info), "hooks": _hooks(host, name), "provides": entries})
+        return
+    click.echo(f"{info.name}: {info.distribution} {info.version}, {info.status}\n")
+    click.echo(align(("kind", "name", "summary"), [[e["kind"], e["name"], e["summary"]] for e in entries]))
+    click.echo(f"\nhooks: {', '.join(_hooks(host, name))}")
+    settings = {item["variable"]: item for entry in entries for item in entry["settings"]}
+    if settings:
+        rows = [[s["setting"], s["variable"], s["default"], s["description"]] for s in settings.values()]
+        click.echo("\n" + align(("setting", "environment", "default", "description"), rows))
+
+
+def _hooks(host: Plugins, name: str) -> list[str]:
+    """Return the hooks that a plugin's entry module implements."""
+    module: Any = host.activate(name)
+    return sorted(hook for hook in dir(module) if hasattr(getattr(module, hook), "automl_impl"))
+
+
+def _settings(plugin: str, provider: Provider[Any]) -> list[dict[str, str]]:
+    if provider.settings is None:
+        return []
+    model: type[PluginSettings] = provider.settings()
+    return [
+        {
+            "setting": f"plugins.{plugin}.{key}",
+            "variable": f"AUTOML_PLUGINS__{plugin.upper()}__{key.upper()}",
+            "default": "required" if field.is_required() else str(field.get_default(call_default_factory=True)),
+            "description": field.description or "",
+        }
+        for key, field in model.model_fields.items()
+    ]

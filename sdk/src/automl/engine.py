@@ -1,0 +1,270 @@
+"""The engine: one call from a table to a model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time as clocks
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.metrics import Metric, resolve_metric
+from automl.model import Model
+from automl.study.clock import Clock
+from automl_core import AutoMLError, Plugins, SettingsError, Study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from automl.study.leaderboard import Leaderboard
+    from automl.study.run import Outcome, Problem
+    from automl_core import Settings
+
+__all__ = ["AutoML"]
+
+QUALITIES = ("fast", "balanced", "best")
+log = logging.getLogger("automl")
+
+
+class AutoML:
+    """Finds the best model for a table of data.
+
+    Args:
+        time_limit: seconds of wall clock from the call of `fit` to its return; None without a limit, which then needs
+            `max_trials`.
+        metric: a name ("roc_auc", "log_loss", "rmse", ... or any of scikit-learn's scorers), a scorer, or a function
+            of (target, prediction) whose greater values are better; None takes the usual one of the task.
+        task: "binary", "multiclass" or "regression"; None finds it in the target.
+        seed: with `max_trials` and no `time_limit`, the same seed gives the same model.
+        n_jobs: threads on this machine; None or -1 takes all cores.
+        quality: "fast" ships members fitted once, on all rows; "balanced" ensembles that predict a row in about 200
+            microseconds; "best" whatever scores best.
+        settings: which plugins to use; None reads the environment and `automl.toml`.
+        max_trials: how many configurations to fit at most.
+        predict_time_limit: microseconds that predicting one row may cost, by estimate, instead of `quality`'s.
+        folds: parts of the cross-validation, 1 for a holdout; None chooses by what fits cost.
+        listeners: objects with `automl_core.hookimpl` methods that are told of events.
+        optimizer: a search with its own settings, instead of the one that `settings` names.
+
+    Attributes:
+        classes_: labels in the order of `predict_proba`'s columns; not there for regression.
+        model_: what `save` writes. study_: the record of the search.
+    """
+
+    def __init__(
+        self,
+        *,
+        time_limit: float | None = 60.0,
+        metric: str | Callable[..., float] | None = None,
+        task: str | None = None,
+        seed: int = 0,
+        n_jobs: int | None = None,
+        quality: str = "balanced",
+        settings: Settings | None = None,
+        max_trials: int | None = None,
+        predict_time_limit: float | None = None,
+        folds: int | None = None,
+        listeners: Sequence[object] = (),
+        optimizer: Any = None,
+    ) -> None:
+        self.time_limit = time_limit
+        self.metric = metric
+        self.task = task
+        self.seed = seed
+        self.n_jobs = n_jobs
+        self.quality = quality
+        self.settings = settings
+        self.max_trials = max_trials
+        self.predict_time_limit = predict_time_limit
+        self.folds = folds
+        self.listeners = listeners
+        self.optimizer = optimizer
+
+    # ---- fit
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        target: str | None = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+    ) -> AutoML:
+        """Search for the best model.
+
+        Args:
+            data: a path, glob or URI (CSV, Parquet, Arrow IPC, JSON lines), a data frame, an Arrow table, a numpy array
+                of shape (rows, columns), a dict of columns, or a list of dicts.
+            y: the target of shape (rows,), where `data` does not hold it.
+            target: the name of the target's column in `data`.
+            sample_weight: non-negative numbers of shape (rows,), or a column's name.
+            groups: of shape (rows,), or a column's name: rows of one group are never on both sides of a split.
+            time: of shape (rows,), or a column's name: models are judged by rows later than those they learned from.
+
+        Raises:
+            DataError: the table cannot be learned from; the message says why.
+            SettingsError: an argument or setting is wrong.
+            PluginError: a selected plugin is missing or broken.
+        """
+        clock = Clock(self.time_limit, clocks.monotonic())
+        self._check()
+        plugins = Plugins(self._settings(), threads=self._threads())
+        for number, listener in enumerate(self.listeners):
+            plugins.listen(listener, f"{type(listener).__name__}-{number}")
+        prepared = _prepare(self, data, y, target, {"sample_weight": sample_weight, "groups": groups, "time": time})
+        from automl.study.run import run_study
+
+        outcome = run_study(prepared.problem, plugins, clock, threads=self._threads(), optimizer=self.optimizer)
+        self.study_: Study = outcome.study
+        self.outcome_: Outcome = outcome
+        self._plugins = plugins
+        self.model_ = _to_model(prepared, outcome)
+        if self.model_.task != "regression":
+            self.classes_ = self.model_.classes_
+        log.info("fitted in %.1f s", clock.elapsed)
+        return self
+
+    def _check(self) -> None:
+        if self.quality not in QUALITIES:
+            raise SettingsError(f"quality is {self.quality!r}; it must be one of {', '.join(QUALITIES)}.")
+        if self.time_limit is None and self.max_trials is None:
+            raise SettingsError("without a time_limit, max_trials must say how many configurations to fit.")
+        for name in ("time_limit", "max_trials", "predict_time_limit", "folds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} is {value!r}; it must be greater than 0.")
+
+    def _settings(self) -> Settings:
+        if self.settings is not None:
+            return self.settings
+        from automl_core.settings import load_settings
+
+        return load_settings()
+
+    def _threads(self) -> int:
+        if self.n_jobs in (None, -1):
+            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        assert self.n_jobs is not None
+        if self.n_jobs < 1:
+            raise SettingsError(f"n_jobs is {self.n_jobs}; it must be at least 1, or -1 for all cores.")
+        return self.n_jobs
+
+    # ---- use
+
+    @property
+    def _fitted(self) -> Model:
+        if not hasattr(self, "model_"):
+            raise AutoMLError("there is no model yet: call fit first.")
+        return self.model_
+
+    def predict(self, data: Any) -> NDArray[Any]:
+        """Return labels or numbers, shape (rows,); a single dict is one row."""
+        return self._fitted.predict(data)
+
+    def predict_proba(self, data: Any) -> NDArray[np.float64]:
+        """Return probabilities, shape (rows, classes), in the order of `classes_`."""
+        return self._fitted.predict_proba(data)
+
+    def score(self, data: Any, y: Any = None) -> float:
+        """Return the metric, in its own direction, on rows with a known target."""
+        return score(self._fitted, data, y, self.metric)
+
+    def leaderboard(self) -> Leaderboard:
+        """Return what was tried, best first."""
+        self._fitted  # noqa: B018 - says that there is nothing yet
+        return self.outcome_.leaderboard
+
+    def feature_importance(self) -> dict[str, float]:
+        """Return each input column's share of what the model's splits brought, greatest first; sums to 1."""
+        return self._fitted.feature_importance()
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file, atomically; `automl.load_model` reads it without any training library."""
+        self._fitted.save(path)
+        self._plugins.emit("automl_model_saved", study=self.study_, path=path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    problem: Problem
+    schema: Any
+    encoder: Any
+    coder: Any
+    notes: tuple[str, ...]
+
+
+def _prepare(engine: AutoML, data: Any, y: Any, target: str | None, extras: Mapping[str, Any]) -> _Prepared:
+    """Open, describe and encode the table."""
+    from automl.encoder import Encoder
+    from automl.schema import describe
+    from automl.study.run import Problem
+    from automl.table import open_table, with_target
+    from automl.target import code_target
+    from automl_core import Data
+
+    if y is not None:
+        table, target = with_target(data, y, name=target)
+    else:
+        table = open_table(data)
+    table, columns = _take_columns(table, extras)
+    coder, codes, kept = code_target(table, target, task=engine.task)
+    if kept is not None:
+        table = table.filter(kept)
+        columns = {name: column[kept] for name, column in columns.items()}
+    features = table.drop_columns([coder.name])
+    schema = describe(features)
+    encoder = Encoder.fit(features, schema, seed=engine.seed)
+    values = encoder.encode(features)
+    weight = columns.get("sample_weight")
+    key = fingerprint(values, codes)
+    metric = resolve_metric(engine.metric, coder.task)
+    problem = Problem(
+        data=Data(values, encoder.columns, codes, None if weight is None else np.asarray(weight, dtype=np.float64), key),
+        task=coder.task,
+        classes=tuple(coder.classes),
+        target=coder.name,
+        metric=metric,
+        seed=engine.seed,
+        quality=engine.quality,
+        folds=engine.folds,
+        max_trials=engine.max_trials,
+        predict_time_limit=engine.predict_time_limit,
+        groups=None if "groups" not in columns else np.unique(columns["groups"], return_inverse=True)[1],
+        time=columns.get("time"),
+    )
+    return _Prepared(problem, schema, encoder, coder, ())
+
+
+def _take_columns(table: pa.Table, extras: Mapping[str, Any]) -> tuple[pa.Table, dict[str, NDArray[Any]]]:
+    raise NotImplementedError
+
+
+def fingerprint(values: NDArray[np.float32], target: NDArray[np.float64]) -> str:
+    """Return 16 hexadecimal digits that identify an encoded table."""
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(str(values.shape).encode())
+    digest.update(np.ascontiguousarray(values).data)
+    digest.update(np.ascontiguousarray(target).data)
+    return digest.hexdigest()
+
+
+def _to_model(prepared: _Prepared, outcome: Outcome) -> Model:
+    raise NotImplementedError
+
+
+def score(model: Model, data: Any, y: Any, metric: Any) -> float:
+    raise NotImplementedError
+
+
+def _metric(model: Model, metric: Any) -> Metric:
+    return resolve_metric(metric or model.metric, model.task)

@@ -1,0 +1,230 @@
+"""Weights of members, from their out-of-fold predictions, guarded against overfitting those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from automl.metrics import Metric, row_losses
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Ensemble", "choose_weights"]
+
+Weights: TypeAlias = "NDArray[np.float64]"
+ROUNDS = 25  # more brings nothing measurable (TabRepo; AutoGluon's own setting since 1.1)
+MAX_ROWS = 20_000  # for the choice of weights; the shipped score is taken on all rows
+SAME = 0.9999  # correlation from which on two members count as one
+NESTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Weights that sum to 1, how they were chosen, and how optimistic their score is.
+
+    Attributes:
+        weights: float64 (members,).
+        method: "single", "mean", "greedy" or "simplex".
+        loss: on the rows that chose the weights. nested: mean over rows that did not.
+        compared: the nested loss of every method that was tried.
+    """
+
+    weights: Weights
+    method: str
+    loss: float
+    nested: float
+    compared: dict[str, float]
+
+
+def choose_weights(
+    predictions: Sequence[NDArray[Any]],
+    target: NDArray[np.float64],
+    metric: Metric,
+    *,
+    weight: NDArray[np.float64] | None = None,
+    seed: int = 0,
+    limit: int = 16,
+    deadline: Callable[[], bool] = lambda: False,
+) -> Ensemble:
+    """Choose how to mix members; each is numbers (rows,) or probabilities (rows, classes), out of fold.
+
+    Greedy selection with replacement (Caruana et al. 2004), a simplex regression, the mean of the best three and the
+    best alone compete by nested cross-validation over the rows; a simpler one wins within one standard error.
+    Weights shrink towards the mean of the chosen members by 1000 / (rows + 1000).
+
+    Args:
+        limit: at most so many members compete, the best by their own loss.
+        deadline: tells whether to hurry; then there is no nested comparison.
+    """
+    rows = _sample_rows(len(target), seed)
+    y, w = target[rows], None if weight is None else weight[rows]
+    stack = np.stack([np.asarray(p[rows], dtype=np.float64) for p in predictions])
+    losses = np.array([metric.loss(y, p, w) for p in stack])
+    kept = _distinct(stack, losses, limit)
+    if len(kept) == 1:
+        return Ensemble(_spread(np.ones(1), kept, len(stack)), "single", losses[kept[0]], losses[kept[0]], {})
+    problem = _Problem(stack[kept], y, w, metric, losses[kept])
+    nested = {} if deadline() else _nested(problem, seed, deadline)
+    method = _simplest(nested) if nested else "greedy"
+    weights = _shrink(METHODS[method](problem), len(y)) if method in ("greedy", "simplex") else METHODS[method](problem)
+    loss = problem.loss(weights)
+    means = {name: float(np.mean(values)) for name, values in nested.items()}
+    return Ensemble(_spread(weights, kept, len(stack)), method, loss, means.get(method, loss), means)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    stack: NDArray[np.float64]  # (members, rows[, classes])
+    target: NDArray[np.float64]
+    weight: NDArray[np.float64] | None
+    metric: Metric
+    losses: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.int64]) -> _Problem:
+        weight = None if self.weight is None else self.weight[rows]
+        stack, target = self.stack[:, rows], self.target[rows]
+        losses = np.array([self.metric.loss(target, p, weight) for p in stack])
+        return _Problem(stack, target, weight, self.metric, losses)
+
+    def loss(self, weights: Weights) -> float:
+        return self.metric.loss(self.target, np.tensordot(weights, self.stack, 1), self.weight)
+
+
+# ---- methods, simplest first
+
+
+def _single(problem: _Problem) -> Weights:
+    weights = np.zeros(len(problem.stack))
+    weights[problem.losses.argmin()] = 1.0
+    return weights
+
+
+def _mean(problem: _Problem) -> Weights:
+    weights = np.zeros(len(problem.stack))
+    weights[np.argsort(problem.losses, kind="stable")[:3]] = 1 / min(3, len(weights))
+    return weights
+
+
+def _greedy(problem: _Problem) -> Weights:
+    """Add the member that helps most, with replacement; keep the best prefix (Caruana et al. 2004)."""
+    counts = np.zeros(len(problem.stack))
+    total = np.zeros_like(problem.stack[0])
+    best, best_loss = counts, np.inf
+    for size in range(1, ROUNDS + 1):
+        trials = np.array([_mixed_loss(problem, (total + p) / size) for p in problem.stack])
+        # A member that is used already wins ties: fewer members predict faster.
+        pick = int(np.lexsort((counts == 0, np.round(trials, 7)))[0])
+        counts = counts.copy()
+        counts[pick] += 1
+        total = total + problem.stack[pick]
+        if trials[pick] < best_loss - 1e-9:
+            best, best_loss = counts, trials[pick]
+    return np.asarray(best / best.sum())
+
+
+def _mixed_loss(problem: _Problem, mixed: NDArray[np.float64]) -> float:
+    """Return the metric's loss; a metric of labels or ranks is helped by a little of the smooth loss."""
+    loss = problem.metric.loss(problem.target, mixed, problem.weight)
+    if problem.metric.needs != "label":
+        return loss
+    return loss + 0.1 * float(np.average(row_losses(problem.target, mixed), weights=problem.weight))
+
+
+def _simplex(problem: _Problem) -> Weights:
+    """Minimise the smooth loss over the simplex by exponentiated gradient (Kivinen and Warmuth 1997)."""
+    members, rows = problem.stack.shape[:2]
+    mass = np.ones(rows) if problem.weight is None else problem.weight
+    mass = mass / mass.sum()
+    weights = np.full(members, 1 / members)
+    if problem.stack.ndim == 2:
+        error = problem.stack - problem.target
+        gram = (error * mass) @ error.T
+        scale = max(float(np.abs(gram).max()), 1e-300)
+        slope = lambda w: 2 * gram @ w / scale  # noqa: E731
+    else:
+        picked = problem.stack[:, np.arange(rows), problem.target.astype(np.int64)]
+        slope = lambda w: -(picked * mass) @ (1 / np.clip(w @ picked, 1e-12, None))  # noqa: E731
+    # The entropy of the weights, worth one row in a thousand, keeps them from single members.
+    for step in range(300):
+        gradient = slope(weights) + 0.001 * np.log(np.clip(weights * members, 1e-12, None))
+        weights = weights * np.exp(-(gradient - gradient.min()) * 2.0 / np.sqrt(1 + step / 30))
+        weights /= weights.sum()
+    weights[weights < 0.01] = 0
+    return np.asarray(weights / weights.sum())
+
+
+METHODS: dict[str, Callable[[_Problem], Weights]] = {
+    "single": _single,
+    "mean": _mean,
+    "simplex": _simplex,
+    "greedy": _greedy,
+}
+
+
+# ---- guards
+
+
+def _nested(problem: _Problem, seed: int, deadline: Callable[[], bool]) -> dict[str, list[float]]:
+    label = np.random.default_rng(seed).permutation(len(problem.target)) % NESTED
+    found: dict[str, list[float]] = {name: [] for name in METHODS}
+    for part in range(NESTED):
+        inner, outer = problem.take(np.flatnonzero(label != part)), problem.take(np.flatnonzero(label == part))
+        for name, method in METHODS.items():
+            weights = method(inner)
+            if name in ("greedy", "simplex"):
+                weights = _shrink(weights, len(inner.target))
+            found[name].append(outer.loss(weights))
+        if deadline():
+            return {}
+    return found
+
+
+def _simplest(nested: dict[str, list[float]]) -> str:
+    """Return the first method that is not worse than the best by more than one standard error of the difference."""
+    best = min(nested, key=lambda name: float(np.mean(nested[name])))
+    for name in nested:
+        difference = np.array(nested[name]) - np.array(nested[best])
+        if difference.mean() <= difference.std(ddof=1) / np.sqrt(len(difference)) and name != "single":
+            return name
+        if name == "single" and name == best:
+            return name
+    return best
+
+
+def _shrink(weights: Weights, rows: int) -> Weights:
+    chosen = weights > 0
+    trust = rows / (rows + 1000)
+    return np.asarray(trust * weights + (1 - trust) * chosen / chosen.sum())
+
+
+def _distinct(stack: NDArray[np.float64], losses: NDArray[np.float64], limit: int) -> list[int]:
+    """Return the best members that are no copies of a better one."""
+    flat = stack.reshape(len(stack), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    norms = np.sqrt((flat**2).sum(axis=1))
+    kept: list[int] = []
+    for index in np.argsort(losses, kind="stable"):
+        if not np.isfinite(losses[index]):
+            continue
+        same = [flat[index] @ flat[k] >= SAME * norms[index] * norms[k] for k in kept]
+        if not any(same):
+            kept.append(int(index))
+        if len(kept) == limit:
+            break
+    return kept or [int(np.argmin(losses))]
+
+
+def _spread(weights: Weights, kept: Sequence[int], size: int) -> Weights:
+    full = np.zeros(size)
+    full[list(kept)] = weights
+    return full
+
+
+def _sample_rows(rows: int, seed: int) -> NDArray[np.int64]:
+    if rows <= MAX_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, MAX_ROWS, replace=False))

@@ -1,0 +1,224 @@
+"""From fitted trials to what is shipped: weights, refits, flat arrays, calibration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.metrics import Metric
+from automl.predictor import Opaque, Part
+from automl.study.calibration import choose_temperature, choose_threshold
+from automl.study.ensemble import Ensemble, choose_weights
+from automl.study.frame import WHOLE, Fitted, Order, fit_part
+from automl.study.views import View, to_base
+from automl_core import REGRESSION, Additive, Exports, Forest, TrialState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl.study.loop import Loop, Member
+
+__all__ = ["Shipment", "finish"]
+
+TREE_MICROSECONDS = 0.017  # one row through one tree of about 31 leaves, by the compiled kernel
+log = logging.getLogger("automl.study")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shipment:
+    """What a study found.
+
+    Attributes:
+        parts, opaque: weighted models; all weights sum to 1.
+        shares: weight by trial number.
+        ensemble: how the weights came about; None where nothing but the constant was fitted in time.
+        threshold: probability from which class 1 is predicted.
+    """
+
+    parts: list[Part]
+    opaque: list[Opaque]
+    shares: dict[int, float]
+    ensemble: Ensemble | None
+    rows: NDArray[np.int64]
+    prediction: NDArray[np.float64]
+    temperature: float = 1.0
+    threshold: float = 0.5
+
+
+def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float | None, refit_all: bool) -> Shipment:
+    """Choose the ensemble and make it ready to predict without any training library.
+
+    Args:
+        predict_time_limit: microseconds that one row may cost, by estimate; members go until it is met.
+        refit_all: fit members again on all rows even where the models of the folds could be shipped.
+    """
+    members, rows, stack = _candidates(loop)
+    if not members:
+        return _constant(loop)
+    target, weight = loop.frame.data.target[rows], loop.frame.data.weight
+    mass = None if weight is None else weight[rows]
+    left = list(range(len(members)))
+    while True:
+        ensemble = choose_weights(
+            [stack[i] for i in left], target, metric, weight=mass, seed=seed,
+            deadline=lambda: loop.clock.left < 0.3 * loop.plan.reserve,
+        )  # fmt: skip
+        chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
+        over = _most_expensive(chosen, predict_time_limit, loop.plan.refit or refit_all)
+        if over is None or len(left) == 1:
+            break
+        left = [i for i in left if members[i] is not over]
+    mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
+    if loop.plan.refit or refit_all:
+        _refit(loop, chosen)
+    parts, opaque = _flatten(loop, chosen)
+    shares = {member.trial.id: w for member, w in chosen}
+    temperature, threshold = 1.0, 0.5
+    if loop.frame.task != REGRESSION and metric.name in ("log_loss", "brier"):
+        temperature = choose_temperature(target, mixed, mass)
+    if loop.frame.classes == 2 and metric.needs == "label" and metric.name != "accuracy":
+        threshold = choose_threshold(target, mixed, metric, mass)
+    return Shipment(parts, opaque, shares, ensemble, rows, mixed, temperature, threshold)
+
+
+def _candidates(loop: Loop) -> tuple[list[Member], NDArray[np.int64], list[NDArray[np.float32]]]:
+    """Return complete members; else those that have the most parts in common, judged on these parts."""
+    members = [m for m in loop.members if m.trial.state == TrialState.COMPLETE]
+    if not members:
+        partial = [m for m in loop.members if m.fits]
+        if not partial:
+            return [], np.empty(0, dtype=np.int64), []
+        most = max(partial, key=lambda m: len(m.fits))
+        parts = set(most.fits)
+        members = [m for m in partial if parts <= set(m.fits)]
+        for member in members:
+            member.fits = {part: fit for part, fit in member.fits.items() if part in parts}
+    rows, _ = loop.collect(members[0])
+    return members, rows, [loop.collect(member)[1] for member in members]
+
+
+def _most_expensive(chosen: Sequence[tuple[Member, float]], limit: float | None, refit: bool) -> Member | None:
+    """Return the member with the most cost by weight where the estimate is over the limit."""
+    if limit is None or len(chosen) == 1:
+        return None
+    costs = [_microseconds(member, refit) for member, _ in chosen]
+    if sum(costs) <= limit:
+        return None
+    return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+
+
+def _microseconds(member: Member, refit: bool) -> float:
+    models = [fit.model for fit in member.fits.values()]
+    rounds = [model.rounds or 1 for model in models]
+    outputs = max(1, models and _outputs(member) or 1)
+    return (float(np.mean(rounds)) if refit else float(sum(rounds))) * outputs * TREE_MICROSECONDS
+
+
+def _outputs(member: Member) -> int:
+    prediction = next(iter(member.fits.values())).prediction
+    return 1 if prediction is None or prediction.ndim == 1 or prediction.shape[1] == 2 else prediction.shape[1]
+
+
+# ---- refit
+
+
+def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
+    """Fit members on all rows, the heaviest first, as far as the time goes; the others keep their folds' models."""
+    share = loop.frame.splits[0].train.size / len(loop.frame.data.target)
+    waiting = sorted(chosen, key=lambda item: -item[1])
+    flights: dict[Future[Fitted], Member] = {}
+    while waiting or flights:
+        while waiting and len(flights) < loop.plan.slots:
+            member, _ = waiting.pop(0)
+            expected = 1.1 * max(fit.seconds for fit in member.fits.values()) / share
+            if expected <= loop.clock.left - 0.15 * loop.plan.reserve:
+                flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member, share))] = member
+        if not flights:
+            return
+        done, _ = wait(flights, timeout=max(loop.clock.left - 0.1 * loop.plan.reserve, 0.01), return_when="FIRST_COMPLETED")
+        if not done:
+            log.info("no time left for %d refits: their folds' models are shipped", len(flights))
+            return
+        for future in done:
+            member = flights.pop(future)
+            try:
+                member.fits = {WHOLE: future.result()}
+            except Exception as error:
+                log.warning("refit of trial %d failed: %s; its folds' models are shipped", member.trial.id, error)
+
+
+def _whole(loop: Loop, member: Member, share: float) -> Order:
+    rounds = member.trial.rounds
+    # More rows carry more rounds, in proportion (automl.md 6.11).
+    scaled = None if rounds is None else max(1, round(rounds / share))
+    return Order(
+        trial=member.trial.id,
+        part=WHOLE,
+        learner=loop.learners[member.trial.learner],
+        params=member.trial.params,
+        view=member.view,
+        recipe=member.recipe,
+        seed=member.trial.seed,
+        threads=loop.plan.threads,
+        rounds=scaled,
+    )
+
+
+# ---- flat arrays
+
+
+def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> tuple[list[Part], list[Opaque]]:
+    parts: list[Part] = []
+    opaque: list[Opaque] = []
+    columns = len(loop.frame.data.columns)
+    for member, weight in chosen:
+        for fit in member.fits.values():
+            share = weight / len(member.fits)
+            flat = flatten(fit, columns)
+            if flat is not None:
+                parts.append(Part(flat, share))
+            else:
+                learner = member.trial.learner
+                opaque.append(Opaque(learner, loop.learners[learner], fit.model, fit.keep, fit.derived, share))
+    return parts, opaque
+
+
+def flatten(fit: Fitted, columns: int) -> Forest | Additive | None:
+    """Return a fitted part as flat arrays over the encoded columns; None where it has no such form."""
+    flat = fit.model.export() if isinstance(fit.model, Exports) else None
+    if flat is None:
+        return None
+    try:
+        return to_base(flat, View(None, fit.keep, fit.derived), columns)  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _constant(loop: Loop) -> Shipment:
+    """Return the prior: the mean, or the classes' shares."""
+    data, columns = loop.frame.data, len(loop.frame.data.columns)
+    if loop.frame.task == REGRESSION:
+        base, link = np.array([np.average(data.target, weights=data.weight)]), "identity"
+    else:
+        counts = np.bincount(data.target.astype(np.int64), weights=data.weight, minlength=loop.frame.classes)
+        base, link = counts / counts.sum(), "probability"
+    zeros = np.zeros((columns, len(base)))
+    flat = Additive(
+        columns=columns,
+        weight=zeros,
+        missing=zeros,
+        low=np.full(columns, -np.inf),
+        high=np.full(columns, np.inf),
+        table=np.zeros((0, len(base))),
+        table_start=np.full(columns, -1, dtype=np.int32),
+        base=base,
+        link=link,
+    )
+    rows = np.arange(len(data.target))
+    said: Any = np.full(len(rows), base[0]) if link == "identity" else np.tile(base, (len(rows), 1))
+    return Shipment([Part(flat, 1.0)], [], {}, None, rows, said)

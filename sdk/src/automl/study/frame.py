@@ -1,0 +1,174 @@
+"""What a worker needs to fit one part of a study, and what it gives back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_core import REGRESSION, Data, Job, Learner, Params, Shared, Staged
+from automl.study.views import BASE, Recipe, View, make_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from automl_core import Model
+    from automl.study.folds import Split
+
+__all__ = ["WHOLE", "Fitted", "Frame", "Order", "cut_to", "fit_part", "settle"]
+
+WHOLE = -1  # the part that learns from all rows
+MAX_VIEWS = 12
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """An encoded table, its splits and its task: put where workers are once, and never written to."""
+
+    data: Data
+    splits: list[Split]
+    task: str
+    classes: int
+    seed: int
+    objective: str = ""
+    _views: dict[tuple[str, int], View] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=Lock, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("data", "splits", "task", "classes", "seed", "objective")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._views, self._lock = {}, Lock()
+
+    def train(self, part: int) -> NDArray[np.int64]:
+        return np.arange(len(self.data.target)) if part == WHOLE else self.splits[part].train
+
+    def view(self, name: str, recipe: Recipe, part: int) -> View:
+        """Return the view of a part, made once and kept for the part's other fits."""
+        home = part if recipe.encodings else WHOLE  # without target statistics all parts look alike
+        with self._lock:
+            if (name, home) not in self._views:
+                if len(self._views) >= MAX_VIEWS:
+                    self._views.pop(next(iter(self._views)))
+                key = self.data.key if name == BASE else f"{self.data.key}/{name}/{home}"
+                self._views[name, home] = make_view(
+                    self.data, recipe, self.train(home), classes=self.classes, seed=self.seed, key=key
+                )
+            return self._views[name, home]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One fit: which learner, how, on which part, with what."""
+
+    trial: int
+    part: int
+    learner: Learner
+    params: Params
+    view: str
+    recipe: Recipe
+    seed: int
+    threads: int = 1
+    seconds: float | None = None
+    rounds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """One fitted part.
+
+    Attributes:
+        prediction: float32, what `model` says of the part's validation rows; None for the whole.
+        seconds: wall clock of the fit. predict_seconds: of the prediction.
+        base: whether `model` reads the encoded columns, whatever the view of its trial.
+    """
+
+    part: int
+    model: Model
+    keep: NDArray[np.int32]
+    derived: tuple[Any, ...]
+    prediction: NDArray[np.float32] | None
+    seconds: float
+    predict_seconds: float = 0.0
+    base: bool = False
+
+    @property
+    def curve(self) -> Sequence[float] | None:
+        return self.model.curve if isinstance(self.model, Staged) and self.model.curve else None
+
+
+def fit_part(shared: Shared[Frame], order: Order) -> Fitted:
+    """Fit one part of a trial and predict its validation rows; runs in a worker.
+
+    Raises:
+        ValueError: the predictions are not finite, or of a wrong shape.
+    """
+    frame = shared.get()
+    started = time.perf_counter()
+    view = frame.view(order.view, order.recipe, order.part)
+    valid = None if order.part == WHOLE else frame.splits[order.part].valid
+    job = Job(
+        data=view.data,
+        train=frame.train(order.part),
+        valid=valid,
+        task=frame.task,
+        classes=frame.classes,
+        params=order.params,
+        rounds=order.rounds,
+        seconds=order.seconds,
+        seed=order.seed,
+        threads=order.threads,
+        objective=frame.objective,
+    )
+    model = order.learner.fit(job)
+    fitted = time.perf_counter()
+    prediction = None if valid is None else _predict(model, view.data.values[valid], frame)
+    done = time.perf_counter()
+    return Fitted(order.part, model, view.keep, view.derived, prediction, fitted - started, done - fitted)
+
+
+def _predict(model: Model, values: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    prediction = np.asarray(model.predict(values), dtype=np.float32)
+    wanted = (len(values),) if frame.task == REGRESSION else (len(values), frame.classes)
+    if prediction.shape != wanted:
+        raise ValueError(f"predictions have the shape {prediction.shape}, not {wanted}")
+    if not np.isfinite(prediction).all():
+        raise ValueError("predictions are not all finite")
+    return prediction
+
+
+def cut_to(fits: Sequence[Fitted]) -> int | None:
+    """Return the one number of rounds that is best on the mean of all parts' curves; None where there are none.
+
+    Taking each part's own best would make each look better than it is, the more so the fewer rows judge.
+    """
+    curves = [fit.curve for fit in fits]
+    if any(curve is None or not len(curve) for curve in curves):
+        return None
+    length = max(len(curve) for curve in curves if curve is not None)
+    # A part that stopped earlier stays at its last loss.
+    padded = [np.r_[c, np.full(length - len(c), c[-1])] for c in curves if c is not None]
+    return int(np.mean(padded, axis=0).argmin()) + 1
+
+
+def settle(shared: Shared[Frame], fits: Sequence[Fitted], order: Order, rounds: int) -> list[Fitted]:
+    """Cut all parts to the same rounds and predict again; runs in a worker."""
+    frame = shared.get()
+    settled = []
+    for fit in fits:
+        assert isinstance(fit.model, Staged)
+        model = fit.model.cut(min(rounds, len(fit.model.curve)))
+        if model.rounds == fit.model.rounds:
+            settled.append(fit)
+            continue
+        data = frame.data if fit.base else frame.view(order.view, order.recipe, fit.part).data
+        prediction = _predict(model, data.values[frame.splits[fit.part].valid], frame)
+        settled.append(replace(fit, model=model, prediction=prediction))
+    return settled

@@ -1,0 +1,367 @@
+"""The search: which fit comes next, what became of it, and when it is over."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.metrics import Metric, row_losses
+from automl.study.frame import Fitted, Frame, Order, cut_to, fit_part, settle
+from automl.study.journal import trial_key
+from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl.study.clock import Clock
+    from automl.study.plan import Plan
+    from automl.study.views import Recipe
+
+__all__ = ["Loop", "Member", "Proposal"]
+
+ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
+PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, after which it counts as hung
+HANG_SECONDS = 5.0
+SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
+SEARCH_FITS = 15  # the search starts where it can afford so many trials
+log = logging.getLogger("automl.study")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate of a learner, before it becomes a trial."""
+
+    learner: str
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class Member:
+    """A trial and the parts of it that are fitted."""
+
+    trial: Trial
+    view: str
+    recipe: Recipe
+    rank: float
+    fits: dict[int, Fitted] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    running: int = 0
+    prediction: NDArray[np.float32] | None = None
+
+    @property
+    def key(self) -> str:
+        return trial_key(self.trial.learner, self.trial.params, self.view)
+
+    @property
+    def seconds(self) -> float:
+        return sum(fit.seconds for fit in self.fits.values())
+
+
+@dataclass(slots=True)
+class _Flight:
+    order: Order
+    member: Member
+    started: float
+    settling: bool = False
+
+
+class Loop:
+    """Runs trials on an executor until time, candidates or the number of trials run out.
+
+    Args:
+        tell: called with each trial as it starts (running) and ends; it journals and notifies.
+        keep: called with (member, fitted) for every fitted part before it counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        frame: Frame,
+        shared: Shared[Frame],
+        executor: Executor,
+        plan: Plan,
+        clock: Clock,
+        metric: Metric,
+        learners: Mapping[str, Learner],
+        recipe: Callable[[str], Recipe],
+        tell: Callable[[Member], None],
+        keep: Callable[[Member, Fitted], None],
+        max_trials: int | None = None,
+    ) -> None:
+        self.frame, self.shared, self.executor = frame, shared, executor
+        self.plan, self.clock, self.metric = plan, clock, metric
+        self.learners, self.recipe = learners, recipe
+        self.tell, self.keep = tell, keep
+        self.max_trials = max_trials
+        self.members: list[Member] = []
+        self.proposals: list[Proposal] = []
+        self.restored: dict[str, dict[int, Fitted]] = {}
+        self.search: Search | None = None
+        self._flights: dict[Future[Any], _Flight] = {}
+        self._open: list[tuple[float, int, Member]] = []
+        self._slots = plan.slots
+        self._cost: dict[str, float] = {}
+        self._asked: list[Trial] = []
+
+    # ---- the loop
+
+    def run(self) -> None:
+        """Run to the end; what still runs then is left to itself."""
+        try:
+            while True:
+                self._fill()
+                if not self._flights:
+                    return
+                self._collect(self._flights.keys())
+                if self.clock.search_left <= 0 and self._all_late():
+                    return
+        finally:
+            for future in self._flights:
+                future.cancel()
+
+    def _fill(self) -> None:
+        while len(self._flights) < self._slots and self.clock.search_left > 0:
+            if not self._submit_next():
+                return
+
+    def _collect(self, futures: Iterable[Future[Any]]) -> None:
+        timeout = min(max(self.clock.search_left, 0.05), 1.0)
+        done, _ = wait(list(futures), timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda f: (self._flights[f].order.trial, self._flights[f].order.part)):
+            self._land(self._flights.pop(future), future)
+        for future, flight in list(self._flights.items()):
+            given = flight.order.seconds
+            if given is not None and time.monotonic() - flight.started > PATIENCE * given + HANG_SECONDS:
+                del self._flights[future]
+                if not future.cancel():
+                    self._slots = max(1, self._slots - 1)
+                self._fail(flight.member, f"hung: no answer after {given:.0f} s and {HANG_SECONDS:.0f} s of grace")
+
+    def _all_late(self) -> bool:
+        """Whether all that is in flight was told to stop already, and has had its moment to do so."""
+        return self.clock.search_left < -min(1.0, 0.5 * max(self.clock.reserve, 0.1))
+
+    # ---- what comes next
+
+    def _submit_next(self) -> bool:
+        while self._open:
+            _, _, member = self._open[0]
+            if not member.waiting or member.trial.state != TrialState.RUNNING:
+                heapq.heappop(self._open)
+                continue
+            if not self._affordable(member):
+                self._end(member, TrialState.PRUNED, error="no time left for its other folds")
+                continue
+            self._submit(member, member.waiting.pop(0))
+            return True
+        member = self._next_member()
+        if member is None:
+            return False
+        if self._restore(member):
+            return True
+        self._submit(member, member.waiting.pop(0))
+        # Without a clock the order must not depend on which fit is faster: all folds at once.
+        if self.clock.limit is None or member.rank < ANCHOR_RANK:
+            self._push(member)
+        return True
+
+    def _push(self, member: Member) -> None:
+        heapq.heappush(self._open, (member.rank, member.trial.id, member))
+
+    def _affordable(self, member: Member) -> bool:
+        if self.clock.limit is None or not member.fits:
+            return True
+        each = max(fit.seconds + fit.predict_seconds for fit in member.fits.values())
+        rounds = -(-(len(member.waiting) + member.running) // self._slots)
+        return rounds * each <= self.clock.search_left
+
+    def _next_member(self) -> Member | None:
+        if self.max_trials is not None and len(self.members) >= self.max_trials:
+            return None
+        while self.proposals:
+            proposal = self.proposals.pop(0)
+            expected = self._cost.get(proposal.learner, 0.0)
+            if expected * (1 if self.plan.folds == 1 else self.plan.folds / self._slots) > self.clock.search_left:
+                continue
+            return self._open_member(proposal.learner, proposal.candidate, "portfolio")
+        return self._ask()
+
+    def _ask(self) -> Member | None:
+        if self.search is None or self.search.exhausted:
+            return None
+        costs = [m.seconds for m in self.members if m.trial.state == TrialState.COMPLETE]
+        running = any(m.trial.state == TrialState.RUNNING and m.trial.origin == "portfolio" for m in self.members)
+        if not costs or (self.clock.limit is None and running):
+            return None
+        if not self._asked and np.median(costs) * SEARCH_FITS > self.clock.search_left * self._slots:
+            if not any(m.trial.origin == "search" for m in self.members):
+                return None
+        for trial in self.search.ask(1):
+            best = self._best_of(trial.learner)
+            view = best.view if best else "base"
+            return self._open_member(trial.learner, Candidate(dict(trial.params), 100.0, view), "search", trial.id)
+        return None
+
+    def _best_of(self, learner: str) -> Member | None:
+        mine = [m for m in self.members if m.trial.learner == learner and m.trial.loss is not None]
+        return min(mine, key=lambda m: m.trial.loss or 0.0) if mine else None
+
+    def _open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
+        number = len(self.members)
+        metrics = {} if asked is None else {"asked": float(asked)}
+        view = candidate.view
+        # By what is fitted, not by its turn: after a kill, turns may differ.
+        seed = (self.frame.seed + int(trial_key(learner, candidate.params, view)[:7], 16)) % 2**31
+        trial = Trial(number, learner, dict(candidate.params), seed, origin=origin, metrics=metrics)
+        member = Member(trial, view, self.recipe(view), candidate.rank, waiting=list(range(self.plan.folds)))
+        self.members.append(member)
+        self.tell(member)
+        return member
+
+    def _restore(self, member: Member) -> bool:
+        """Take the parts that an earlier run of this study fitted; tell whether there were any."""
+        parts = self.restored.pop(member.key, {})
+        if not parts:
+            return False
+        member.fits.update(parts)
+        member.waiting = [part for part in member.waiting if part not in parts]
+        if member.waiting:
+            self._push(member)
+        else:
+            self._complete(member, sorted(member.fits.values(), key=lambda fit: fit.part))
+        return True
+
+    # ---- flights
+
+    def _submit(self, member: Member, part: int) -> None:
+        left = self.clock.search_left
+        order = Order(
+            trial=member.trial.id,
+            part=part,
+            learner=self.learners[member.trial.learner],
+            params=member.trial.params,
+            view=member.view,
+            recipe=member.recipe,
+            seed=member.trial.seed,
+            threads=self.plan.threads,
+            seconds=None if left == float("inf") else max(left, 0.05),
+        )
+        self._fly(member, order, self.executor.submit(fit_part, self.shared, order))
+
+    def _fly(self, member: Member, order: Order, future: Future[Any], *, settling: bool = False) -> None:
+        member.running += 1
+        self._flights[future] = _Flight(order, member, time.monotonic(), settling)
+
+    def _land(self, flight: _Flight, future: Future[Any]) -> None:
+        member = flight.member
+        member.running -= 1
+        try:
+            result = future.result()
+        except (Exception, CancelledError) as error:
+            if isinstance(error, AutoMLError) and not isinstance(error, ValueError):
+                raise
+            self._fail(member, f"{type(error).__name__}: {error}")
+            return
+        if flight.settling:
+            self._complete(member, result)
+            return
+        self.keep(member, result)
+        member.fits[result.part] = result
+        if member.trial.state == TrialState.RUNNING:
+            self._go_on(member, flight)
+
+    def _go_on(self, member: Member, flight: _Flight) -> None:
+        if not member.waiting and not member.running:
+            self._finish(member, flight.order)
+        elif len(member.fits) == 1 and member.waiting:
+            self._cost[member.trial.learner] = member.seconds
+            if self._hopeless(member):
+                self._end(member, TrialState.PRUNED, error="its first fold is worse than what there is")
+            else:
+                self._push(member)
+
+    def _finish(self, member: Member, order: Order) -> None:
+        fits = sorted(member.fits.values(), key=lambda fit: fit.part)
+        rounds = cut_to(fits) if len(fits) > 1 and len(self.frame.data.target) < SETTLE_ROWS else None
+        if rounds is None or all(fit.model.rounds == rounds for fit in fits):
+            self._complete(member, fits)
+        else:
+            future = self.executor.submit(settle, self.shared, fits, order, rounds)
+            self._fly(member, order, future, settling=True)
+
+    # ---- ends
+
+    def _complete(self, member: Member, fits: Sequence[Fitted]) -> None:
+        member.fits = {fit.part: fit for fit in fits}
+        rows, member.prediction = self.collect(member)
+        target, weight = self.frame.data.target[rows], self.frame.data.weight
+        loss = self.metric.loss(target, member.prediction, None if weight is None else weight[rows])
+        if not np.isfinite(loss):
+            self._fail(member, f"its {self.metric.name} is {loss}")
+            return
+        rounds = [fit.model.rounds for fit in fits if fit.model.rounds is not None]
+        self._end(member, TrialState.COMPLETE, loss=loss, rounds=round(np.mean(rounds)) if rounds else None)
+
+    def collect(self, member: Member) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the validation rows of all fitted parts, and what was predicted for them."""
+        fits = sorted(member.fits.values(), key=lambda fit: fit.part)
+        rows = np.concatenate([self.frame.splits[fit.part].valid for fit in fits])
+        order = np.argsort(rows, kind="stable")
+        return rows[order], np.concatenate([fit.prediction for fit in fits if fit.prediction is not None])[order]
+
+    def _fail(self, member: Member, reason: str) -> None:
+        if member.trial.state == TrialState.RUNNING:
+            log.debug("trial %d of %s failed: %s", member.trial.id, member.trial.learner, reason)
+            self._end(member, TrialState.FAILED, error=reason)
+
+    def _end(self, member: Member, state: TrialState, **changes: Any) -> None:
+        member.waiting = []
+        member.trial = member.trial.with_result(state, seconds=member.seconds, **changes)
+        self.tell(member)
+        if self.search is not None:
+            self._tell_search(member.trial)
+
+    def _tell_search(self, trial: Trial) -> None:
+        from dataclasses import replace
+
+        assert self.search is not None
+        asked = trial.metrics.get("asked")
+        # The search numbers its own trials; ours are foreign to it, and get numbers that it never gives.
+        number = int(asked) if asked is not None else -1 - trial.id
+        self.search.tell(replace(trial, id=number))
+
+    # ---- racing
+
+    def _hopeless(self, member: Member) -> bool:
+        """Whether the first fold is surely worse than the best's, and worse than the median of all.
+
+        Paired by row: a difference counts from two standard errors on.
+        """
+        if member.rank < ANCHOR_RANK:
+            return False
+        first = next(iter(member.fits.values()))
+        rivals = [
+            m for m in self.members
+            if m.trial.state == TrialState.COMPLETE and first.part in m.fits and m.trial.id < member.trial.id
+        ]  # fmt: skip
+        if len(rivals) < 3:
+            return False
+        target = self.frame.data.target[self.frame.splits[first.part].valid]
+        mine = _losses(target, first)
+        theirs = sorted((_losses(target, m.fits[first.part]) for m in rivals), key=lambda losses: float(losses.mean()))
+        if mine.mean() <= theirs[len(theirs) // 2].mean():
+            return False
+        difference = mine - theirs[0]
+        return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
+
+
+def _losses(target: NDArray[np.float64], fit: Fitted) -> NDArray[np.float64]:
+    assert fit.prediction is not None
+    return row_losses(target, fit.prediction)

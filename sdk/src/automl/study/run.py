@@ -1,0 +1,346 @@
+"""One study, from an encoded table to what is shipped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.metrics import Metric
+from automl.study.finish import Shipment, finish, flatten
+from automl.study.folds import make_splits
+from automl.study.frame import Fitted, Frame, Order, fit_part
+from automl.study.journal import Journal, trial_key
+from automl.study.leaderboard import Leaderboard, make_leaderboard
+from automl.study.loop import Loop, Member, Proposal
+from automl.study.plan import Plan, make_plan, plan_without_clock
+from automl.study.views import BASE, Recipe, make_recipe
+from automl_core import (
+    REGRESSION,
+    AutoMLError,
+    Candidate,
+    Data,
+    Executor,
+    Forest,
+    Learner,
+    Plugins,
+    Portfolio,
+    Search,
+    Shared,
+    Shares,
+    Study,
+    Tracker,
+    TrialState,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl.study.clock import Clock
+
+__all__ = ["Outcome", "Problem", "run_study"]
+
+PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
+REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": None}
+log = logging.getLogger("automl.study")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """What to study.
+
+    Attributes:
+        groups: int64 (rows,), rows of one group stay together. time: anything sortable (rows,).
+        predict_time_limit: microseconds a row; None takes it from `quality`.
+    """
+
+    data: Data
+    task: str
+    classes: tuple[Any, ...]
+    target: str
+    metric: Metric
+    seed: int = 0
+    quality: str = "balanced"
+    folds: int | None = None
+    max_trials: int | None = None
+    predict_time_limit: float | None = None
+    groups: NDArray[np.int64] | None = None
+    time: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a study came to."""
+
+    study: Study
+    shipment: Shipment
+    leaderboard: Leaderboard
+    plan: Plan
+    interrupted: bool = False
+    importance: NDArray[np.float64] | None = field(default=None)
+
+
+class _Here(Shared[Frame]):
+    """A reference within this process."""
+
+    def __init__(self, value: Frame) -> None:
+        self.value = value
+
+    def get(self) -> Frame:
+        return self.value
+
+
+def run_study(problem: Problem, plugins: Plugins, clock: Clock, *, threads: int) -> Outcome:
+    """Run one study with the components that the settings select.
+
+    Raises:
+        PluginError, SettingsError, ComponentUnavailable: a selected component cannot be had.
+    """
+    settings = plugins.settings
+    learners = plugins.build_all("learner", settings.learners)
+    learners = {name: learner for name, learner in learners.items() if problem.task in learner.tasks}
+    if not learners:
+        raise AutoMLError(f"none of the learners {', '.join(settings.learners)} can do {problem.task}.")
+    with plugins.build("storage", settings.storage) as storage, plugins.build("executor", settings.executor) as executor:
+        runner = _Runner(problem, plugins, clock, learners, executor, threads)
+        runner.journal = Journal(storage, runner.study)
+        clock.started -= runner.journal.elapsed
+        return runner.run()
+
+
+class _Runner:
+    def __init__(
+        self,
+        problem: Problem,
+        plugins: Plugins,
+        clock: Clock,
+        learners: Mapping[str, Learner],
+        executor: Executor,
+        threads: int,
+    ) -> None:
+        self.problem, self.plugins, self.clock = problem, plugins, clock
+        self.learners, self.executor, self.threads = learners, executor, threads
+        self.journal: Journal
+        self.study = self._describe()
+        self.importance: NDArray[np.float64] | None = None
+        self._recipes: dict[str, Recipe] = {}
+        self._trackers: dict[str, Tracker] = {}
+
+    # ---- phases
+
+    def run(self) -> Outcome:
+        error: BaseException | None = None
+        self._start_trackers()
+        try:
+            return self._run()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self.plugins.emit("automl_study_finished", study=self.study, error=error)
+            self._each_tracker(lambda tracker: tracker.finish(error))
+            for tracker in self._trackers.values():
+                tracker.close()
+
+    def _run(self) -> Outcome:
+        proposals = self._proposals()
+        plan, frame, shared, probed = self._plan(proposals)
+        self.plugins.emit("automl_study_started", study=self.study)
+        loop = Loop(
+            frame=frame,
+            shared=shared,
+            executor=self.executor,
+            plan=plan,
+            clock=self.clock,
+            metric=self.problem.metric,
+            learners=self.learners,
+            recipe=self._recipe,
+            tell=self._tell,
+            keep=self._keep,
+            max_trials=self.problem.max_trials,
+        )
+        loop.proposals = proposals
+        loop.restored = self.journal.restore(self.learners)
+        self.journal.begin(plan)
+        if probed is not None:
+            first = proposals[0]
+            key = trial_key(first.learner, first.candidate.params, first.candidate.view)
+            loop.restored.setdefault(key, {}).setdefault(0, probed)
+        loop.search = self._search()
+        interrupted = False
+        try:
+            loop.run()
+        except KeyboardInterrupt:
+            interrupted = True
+            log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
+        shipment = finish(
+            loop, self.problem.metric, seed=self.problem.seed, predict_time_limit=self._predict_limit(),
+            refit_all=self.problem.quality == "fast",
+        )  # fmt: skip
+        leaderboard = make_leaderboard(loop, shipment, self.problem.metric)
+        self.journal.finish()
+        return Outcome(self.study, shipment, leaderboard, plan, interrupted, self.importance)
+
+    def _describe(self) -> Study:
+        problem, settings = self.problem, self.plugins.settings
+        return Study(
+            id=Journal.identify(problem, settings, self.learners),
+            task=problem.task,
+            metric=problem.metric.name,
+            rows=len(problem.data.target),
+            columns=len(problem.data.columns),
+            seed=problem.seed,
+            folds=problem.folds or 0,
+            target=problem.target,
+            classes=tuple(str(label) for label in problem.classes),
+            learners=tuple(self.learners),
+            time_limit=self.clock.limit,
+        )
+
+    # ---- what to try
+
+    def _proposals(self) -> list[Proposal]:
+        data, task = self.problem.data, self.problem.task
+        found: list[Proposal] = []
+        for name, learner in self.learners.items():
+            need = learner.memory(task, len(data.target), len(data.columns), len(self.problem.classes))
+            if need > _free_memory():
+                log.warning("learner %s is left out: one fit needs about %.1f GB of memory", name, need / 1e9)
+                continue
+            if isinstance(learner, Portfolio):
+                candidates: Iterable[Candidate] = learner.portfolio(task, len(data.target), data.columns)
+            else:
+                candidates = [Candidate({}, rank=5.0)]
+            found += [Proposal(name, candidate) for candidate in candidates]
+        found.sort(key=lambda proposal: proposal.candidate.rank)
+        if not any(column.categories > 30 for column in data.columns):
+            # Without a category of many levels this view is the encoded table once more.
+            found = [p if p.candidate.view != "encoded" else _on_base(p) for p in found]
+        return found
+
+    def _search(self) -> Search | None:
+        if self.problem.quality == "fast":
+            return None
+        search: Search = self.plugins.build("search", self.plugins.settings.search)
+        spaces = {name: learner.space(self.problem.task) for name, learner in self.learners.items()}
+        search.begin({name: space for name, space in spaces.items() if len(space)}, seed=self.problem.seed)
+        return search
+
+    def _recipe(self, view: str) -> Recipe:
+        if view not in self._recipes:
+            self._recipes[view] = make_recipe(view, self.problem.data, len(self.problem.classes), self.importance)
+        return self._recipes[view]
+
+    # ---- plan
+
+    def _plan(self, proposals: Sequence[Proposal]) -> tuple[Plan, Frame, Shared[Frame], Fitted | None]:
+        problem, data = self.problem, self.problem.data
+        counts = np.bincount(data.target.astype(np.int64)) if problem.task != REGRESSION else np.array([len(data.target)])
+        several = counts[counts > 1]
+        shape = {
+            "rows": len(data.target),
+            "minority": int(several.min()) if len(several) else 2,
+            "capacity": self.executor.capacity,
+            "threads": self.threads,
+            "folds": problem.folds or (self.journal.plan or {}).get("folds"),
+        }
+        if problem.groups is not None:
+            shape["minority"] = min(int(shape["minority"] or 2), len(np.unique(problem.groups)))
+        if self.clock.limit is None:
+            plan = plan_without_clock(**shape)
+            return plan, *self._frame(plan), None
+        # The probe is the first fit of an eightfold split, so that it counts where eight folds are chosen.
+        probe_plan = plan_without_clock(**{**shape, "folds": shape["folds"] or 8})
+        frame, shared = self._frame(probe_plan)
+        probed = self._probe(proposals, shared)
+        seconds = probed.seconds + probed.predict_seconds if probed else PROBE_SHARE * self.clock.limit
+        plan = make_plan(probe=seconds, time_limit=self.clock.limit, **shape)
+        self.clock.reserve = plan.reserve
+        log.info("plan: %s after a probe of %.2f s", plan, seconds)
+        if plan.folds == probe_plan.folds:
+            return plan, frame, shared, probed
+        return plan, *self._frame(plan), None
+
+    def _frame(self, plan: Plan) -> tuple[Frame, Shared[Frame]]:
+        problem = self.problem
+        splits = make_splits(
+            problem.data.target, classes=len(problem.classes), folds=plan.folds, seed=problem.seed,
+            holdout=plan.holdout, groups=problem.groups, time=problem.time,
+        )  # fmt: skip
+        frame = Frame(problem.data, splits, problem.task, len(problem.classes), problem.seed, problem.metric.objective)
+        return frame, self.executor.share(frame) if isinstance(self.executor, Shares) else _Here(frame)
+
+    def _probe(self, proposals: Sequence[Proposal], shared: Shared[Frame]) -> Fitted | None:
+        if not proposals or self.clock.limit is None:
+            return None
+        first = proposals[0]
+        order = Order(
+            trial=0, part=0, learner=self.learners[first.learner], params=first.candidate.params,
+            view=first.candidate.view, recipe=self._recipe(first.candidate.view), seed=self.problem.seed,
+            threads=self.threads, seconds=PROBE_SHARE * self.clock.limit,
+        )  # fmt: skip
+        future = self.executor.submit(fit_part, shared, order)
+        done, _ = wait([future], timeout=max(0.3 * self.clock.limit, 0.1))
+        if not done or future.exception() is not None:
+            return None
+        return future.result()
+
+    def _predict_limit(self) -> float | None:
+        return self.problem.predict_time_limit or REFIT_LIMITS[self.problem.quality]
+
+    # ---- telling
+
+    def _keep(self, member: Member, fitted: Fitted) -> None:
+        if self.importance is None and member.view == BASE:
+            self.importance = self._gains(fitted)
+        self.journal.keep(member, fitted, self.learners[member.trial.learner], len(self.problem.data.columns))
+
+    def _gains(self, fitted: Fitted) -> NDArray[np.float64] | None:
+        columns = len(self.problem.data.columns)
+        flat = flatten(fitted, columns)
+        if not isinstance(flat, Forest) or flat.gain is None:
+            return None
+        inner = (flat.feature >= 0) & (flat.feature < columns)
+        return np.bincount(flat.feature[inner], weights=flat.gain[inner], minlength=columns)
+
+    def _tell(self, member: Member) -> None:
+        trial = member.trial
+        self.journal.tell(trial)
+        if trial.state == TrialState.RUNNING:
+            self.plugins.emit("automl_trial_started", study=self.study, trial=trial)
+            return
+        self.plugins.emit("automl_trial_finished", study=self.study, trial=trial)
+        self._each_tracker(lambda tracker: tracker.log(trial))
+
+    def _start_trackers(self) -> None:
+        self._trackers = self.plugins.build_all("tracker", self.plugins.settings.trackers)
+        self._each_tracker(lambda tracker: tracker.start(self.study))
+
+    def _each_tracker(self, tell: Any) -> None:
+        for name, tracker in self._trackers.items():
+            try:
+                tell(tracker)
+            except Exception as error:
+                if self.plugins.settings.strict:
+                    raise
+                log.warning("tracker %s: %s: %s", name, type(error).__name__, error)
+
+
+def _on_base(proposal: Proposal) -> Proposal:
+    return Proposal(proposal.learner, Candidate(proposal.candidate.params, proposal.candidate.rank, BASE))
+
+
+def _free_memory() -> float:
+    """Return the bytes that may be used before the machine swaps; infinite where nobody tells."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return float(line.split()[1]) * 1024
+    except OSError:
+        return float("inf")
+    return float("inf")
