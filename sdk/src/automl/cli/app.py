@@ -26,12 +26,12 @@ TRAINING_LIBRARIES = frozenset({"pyarrow", "scipy", "sklearn"})
 class Failure(click.ClickException):
     """An error that was foreseen: its message on stderr, no traceback."""
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
     def show(self, file: Any = None) -> None:
         click.echo(f"automl: {self.format_message()}", file=file or sys.stderr)
+
+
+class WrongSettings(Failure):
+    exit_code = 2
 
 
 class Application(WithExamples, click.Group):
@@ -55,8 +55,10 @@ class Application(WithExamples, click.Group):
 
 
 def _describe(error: Exception) -> Failure | None:
+    if isinstance(error, SettingsError):
+        return WrongSettings(str(error))
     if isinstance(error, AutoMLError):
-        return Failure(str(error), 2 if isinstance(error, SettingsError) else 1)
+        return Failure(str(error))
     if isinstance(error, OSError) and error.filename is not None:
         return Failure(f"{error.filename}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING_LIBRARIES:

@@ -33,4 +33,4 @@ def leaderboard(model: str, as_json: bool) -> None:
 @click.argument("model")
 @json_option
 def inspect(model: str, as_json: bool) -> None:
-    """Print the manifest of a saved MODEL: versions, schema, classes, metrics, parts and their checksums."""
+    """Print what a saved MODEL is made of."""

@@ -29,7 +29,7 @@ HEAD = ("name", "distribution", "version", "status", "reason")
 @click.argument("name", required=False)
 @json_option
 def plugins(name: str | None, as_json: bool) -> None:
-    """List the installed plugins; with NAME, what one of them provides and its settings."""
+    """List plugins; with NAME, what one provides."""
     from automl_core.plugins import Plugins
     from automl_core.settings import load_settings
 

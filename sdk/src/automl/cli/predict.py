@@ -39,7 +39,7 @@ def _known_format(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option("--proba", is_flag=True, help="A column of probability per class as well.")
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def predict(model: str, data: str, out: str, proba: bool, allow_pickle: bool) -> None:
-    """Predict each row of DATA with a saved MODEL, in the order of the rows."""
+    """Predict each row of DATA with a saved MODEL."""
     from automl import load_model
     from automl_core.errors import DataError
 

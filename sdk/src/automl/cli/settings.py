@@ -27,9 +27,10 @@ HIDDEN = "**********"
 )
 @json_option
 def settings(as_json: bool) -> None:
-    """Print each setting and where its value came from; secrets are hidden.
+    """Print each setting and where it came from.
 
     Code comes over the environment over .env over secret files over automl.toml (or $AUTOML_CONFIG) over defaults.
+    What a plugin declares secret is hidden.
     """
     from automl_core.settings import load_settings, origins
 
