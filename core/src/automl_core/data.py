@@ -89,13 +89,12 @@ class Job:
 
 
 class Model(Protocol):
-    """A fitted model; picklable. Its optional powers are `Staged` and `Exports`.
+    """A fitted model; picklable. Its optional powers are `Staged` and `Exports`."""
 
-    Attributes:
-        rounds: rounds that `predict` uses, the best ones after early stopping; None where the learner has no rounds.
-    """
-
-    rounds: int | None
+    @property
+    def rounds(self) -> int | None:
+        """Rounds that `predict` uses, the best ones after early stopping; None where the learner has no rounds."""
+        ...
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict encoded rows of shape (rows, columns).

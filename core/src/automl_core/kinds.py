@@ -259,13 +259,12 @@ class Portfolio(Protocol):
 
 @runtime_checkable
 class Staged(Protocol):
-    """A fitted model that knows its validation loss by round, and can be cut back.
+    """A fitted model that knows its validation loss by round, and can be cut back."""
 
-    Attributes:
-        curve: loss on the job's valid rows after round 1, 2, ...; goes on past the best round to where fitting ended.
-    """
-
-    curve: Sequence[float]
+    @property
+    def curve(self) -> Sequence[float]:
+        """Loss on the job's valid rows after round 1, 2, ...; goes on past the best round to where fitting ended."""
+        ...
 
     def cut(self, rounds: int) -> Model:
         """Return the same model as it was after `rounds` rounds, at most len(curve); cheap, shares memory."""
