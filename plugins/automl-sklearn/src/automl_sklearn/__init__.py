@@ -1,0 +1,1 @@
+"""scikit-learn as a plugin of the AutoML engine; `automl_sklearn.plugin` is its entry module."""
