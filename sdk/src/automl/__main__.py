@@ -1,0 +1,7 @@
+"""`python -m automl` is the command `automl`."""
+
+from __future__ import annotations
+
+from automl.cli import main
+
+main()

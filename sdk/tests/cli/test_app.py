@@ -1,0 +1,97 @@
+"""Help, exit codes and messages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import Result
+
+from automl.cli.app import cli
+
+COMMANDS = sorted(cli.commands)
+
+
+def test_commands_are_those_of_the_guide() -> None:
+    assert COMMANDS == ["demo", "fit", "inspect", "leaderboard", "plugins", "predict", "settings", "version"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_examples(run, name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert f"Examples:\n  {cli.commands[name].examples[0]}" in result.stdout
+
+
+@pytest.mark.parametrize("line", [line for command in (cli, *cli.commands.values()) for line in command.examples])
+def test_example_is_understood(line: str) -> None:
+    words = shlex.split(re.sub(r"^AUTOML_\w+=\S+ ", "", line).partition(">")[0])
+    assert words[0] == "automl"
+    cli.commands[words[1]].make_context(words[1], words[2:], parent=click.Context(cli))
+
+
+def test_version_is_the_distributions(run) -> None:
+    import automl
+
+    assert run("version").stdout.startswith(f"automl {automl.__version__} ")
+
+
+@pytest.mark.parametrize(("words", "hint"), [(["fti"], "fit"), (["fit", "d.csv", "--trget", "y"], "--target")])
+def test_mistyped_word_gets_a_suggestion(run, words: list[str], hint: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert f"Did you mean '{hint}'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "d.csv"],
+        ["fit", "d.csv", "--target", "y", "--time-limit", "0"],
+        ["fit", "d.csv", "--target", "y", "--out", "nowhere/m.automl"],
+        ["fit", "d.csv", "--target", "y", "--out", "."],
+        ["predict", "m.automl", "d.csv", "--out", "p.xlsx"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run, words: list[str]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.stderr
+
+
+def assert_failed(result: Result, code: int, what: str) -> None:
+    assert result.exit_code == code
+    assert what in result.stderr
+    assert result.stderr.startswith("automl: ")
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_unknown_setting_exits_with_2(run) -> None:
+    assert_failed(run("settings", AUTOML_EXECUTR="ray"), 2, "Did you mean 'AUTOML_EXECUTOR'?")
+
+
+def test_missing_model_exits_with_1(run) -> None:
+    assert_failed(run("leaderboard", "missing.automl"), 1, "missing.automl")
+
+
+def test_missing_data_exits_with_1(run) -> None:
+    assert_failed(run("fit", "missing.csv", "--target", "y", "--quiet"), 1, "missing.csv")
+
+
+@pytest.mark.parametrize("words", [["--debug", "plugins", "nothing"], ["plugins", "nothing", "--debug"]])
+def test_debug_shows_where_an_error_comes_from(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "automl", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "PluginError: plugin 'nothing' is not installed" in done.stderr
+
+
+def test_closed_pipe_is_quiet() -> None:
+    line = f"set -o pipefail; {shlex.quote(sys.executable)} -m automl settings | true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
