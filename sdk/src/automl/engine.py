@@ -150,9 +150,8 @@ class AutoML:
         return load_settings()
 
     def _threads(self) -> int:
-        if self.n_jobs in (None, -1):
+        if self.n_jobs is None or self.n_jobs == -1:
             return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        assert self.n_jobs is not None
         if self.n_jobs < 1:
             raise SettingsError(f"n_jobs is {self.n_jobs}; it must be at least 1, or -1 for all cores.")
         return self.n_jobs
@@ -227,7 +226,9 @@ def _prepare(engine: AutoML, data: Any, y: Any, target: str | None, extras: Mapp
     key = fingerprint(values, codes)
     metric = resolve_metric(engine.metric, coder.task)
     problem = Problem(
-        data=Data(values, encoder.columns, codes, None if weight is None else np.asarray(weight, dtype=np.float64), key),
+        data=Data(
+            values, encoder.columns, codes, None if weight is None else np.asarray(weight, dtype=np.float64), key
+        ),
         task=coder.task,
         classes=tuple(coder.classes),
         target=coder.name,

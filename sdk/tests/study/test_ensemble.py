@@ -62,7 +62,9 @@ def test_overconfident_probabilities_are_cooled():
     said = guess(0.5, 1, sharpness=6)
     temperature = choose_temperature(TARGET, said, None)
     assert temperature > 1.5
-    assert METRICS["log_loss"].loss(TARGET, apply_temperature(said, temperature)) < METRICS["log_loss"].loss(TARGET, said)
+    assert METRICS["log_loss"].loss(TARGET, apply_temperature(said, temperature)) < METRICS["log_loss"].loss(
+        TARGET, said
+    )
 
 
 def test_calibrated_probabilities_are_left_alone():

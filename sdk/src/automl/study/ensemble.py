@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Ensemble", "choose_weights"]
 
 Weights: TypeAlias = "NDArray[np.float64]"
+Slope: TypeAlias = "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
 ROUNDS = 25  # more brings nothing measurable (TabRepo; AutoGluon's own setting since 1.1)
 MAX_ROWS = 20_000  # for the choice of weights; the shipped score is taken on all rows
 SAME = 0.9999  # correlation from which on two members count as one
@@ -140,14 +141,7 @@ def _simplex(problem: _Problem) -> Weights:
     mass = np.ones(rows) if problem.weight is None else problem.weight
     mass = mass / mass.sum()
     weights = np.full(members, 1 / members)
-    if problem.stack.ndim == 2:
-        error = problem.stack - problem.target
-        gram = (error * mass) @ error.T
-        scale = max(float(np.abs(gram).max()), 1e-300)
-        slope = lambda w: 2 * gram @ w / scale  # noqa: E731
-    else:
-        picked = problem.stack[:, np.arange(rows), problem.target.astype(np.int64)]
-        slope = lambda w: -(picked * mass) @ (1 / np.clip(w @ picked, 1e-12, None))  # noqa: E731
+    slope = _square_slope(problem, mass) if problem.stack.ndim == 2 else _log_slope(problem, mass)
     # The entropy of the weights, worth one row in a thousand, keeps them from single members.
     for step in range(300):
         gradient = slope(weights) + 0.001 * np.log(np.clip(weights * members, 1e-12, None))
@@ -155,6 +149,20 @@ def _simplex(problem: _Problem) -> Weights:
         weights /= weights.sum()
     weights[weights < 0.01] = 0
     return np.asarray(weights / weights.sum())
+
+
+def _square_slope(problem: _Problem, mass: Weights) -> Slope:
+    error = problem.stack - problem.target
+    gram = (error * mass) @ error.T
+    gram /= max(float(np.abs(gram).max()), 1e-300)
+    return lambda weights: 2 * gram @ weights
+
+
+def _log_slope(problem: _Problem, mass: Weights) -> Slope:
+    rows = np.arange(problem.stack.shape[1])
+    picked = problem.stack[:, rows, problem.target.astype(np.int64)]
+    weighed = picked * mass
+    return lambda weights: -weighed @ (1 / np.clip(weights @ picked, 1e-12, None))
 
 
 METHODS: dict[str, Callable[[_Problem], Weights]] = {

@@ -115,7 +115,7 @@ def _most_expensive(chosen: Sequence[tuple[Member, float]], limit: float | None,
 def _microseconds(member: Member, refit: bool) -> float:
     models = [fit.model for fit in member.fits.values()]
     rounds = [model.rounds or 1 for model in models]
-    outputs = max(1, models and _outputs(member) or 1)
+    outputs = _outputs(member)
     return (float(np.mean(rounds)) if refit else float(sum(rounds))) * outputs * TREE_MICROSECONDS
 
 
@@ -140,7 +140,9 @@ def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
                 flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member, share))] = member
         if not flights:
             return
-        done, _ = wait(flights, timeout=max(loop.clock.left - 0.1 * loop.plan.reserve, 0.01), return_when="FIRST_COMPLETED")
+        done, _ = wait(
+            flights, timeout=max(loop.clock.left - 0.1 * loop.plan.reserve, 0.01), return_when="FIRST_COMPLETED"
+        )
         if not done:
             log.info("no time left for %d refits: their folds' models are shipped", len(flights))
             return
@@ -148,7 +150,7 @@ def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
             member = flights.pop(future)
             try:
                 member.fits = {WHOLE: future.result()}
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the models of its folds are there
                 log.warning("refit of trial %d failed: %s; its folds' models are shipped", member.trial.id, error)
 
 

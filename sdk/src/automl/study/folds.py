@@ -52,9 +52,7 @@ def _split(label: NDArray[np.int64], part: int) -> Split:
     return Split(np.flatnonzero(label != part), np.flatnonzero(label == part))
 
 
-def _by_target(
-    target: NDArray[np.float64], classes: int, parts: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _by_target(target: NDArray[np.float64], classes: int, parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal rows to parts in the order of their target; -1 for a row that no part judges."""
     shuffled = rng.permutation(len(target))
     order = shuffled[np.argsort(target[shuffled], kind="stable")]
@@ -92,6 +90,4 @@ def _by_time(time: NDArray[Any], folds: int, holdout: float) -> list[Split]:
         cut = len(order) - max(1, round(len(order) * holdout))
         return [Split(np.sort(order[:cut]), np.sort(order[cut:]))]
     blocks = np.array_split(order, folds + 1)
-    return [
-        Split(np.sort(np.concatenate(blocks[: part + 1])), np.sort(blocks[part + 1])) for part in range(folds)
-    ]
+    return [Split(np.sort(np.concatenate(blocks[: part + 1])), np.sort(blocks[part + 1])) for part in range(folds)]

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_core import REGRESSION, Data, Job, Learner, Params, Shared, Staged
 from automl.study.views import BASE, Recipe, View, make_view
+from automl_core import REGRESSION, Data, Job, Learner, Params, Shared, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from automl_core import Model
     from automl.study.folds import Split
+    from automl_core import Model
 
 __all__ = ["WHOLE", "Fitted", "Frame", "Order", "cut_to", "fit_part", "settle"]
 
@@ -163,8 +163,9 @@ def settle(shared: Shared[Frame], fits: Sequence[Fitted], order: Order, rounds: 
     frame = shared.get()
     settled = []
     for fit in fits:
-        assert isinstance(fit.model, Staged)
-        model = fit.model.cut(min(rounds, len(fit.model.curve)))
+        model = fit.model
+        if isinstance(model, Staged):
+            model = model.cut(min(rounds, len(model.curve)))
         if model.rounds == fit.model.rounds:
             settled.append(fit)
             continue

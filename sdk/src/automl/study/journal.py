@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class Journal:
     def _load(self, record: Fold, learners: Mapping[str, Learner]) -> Fitted | None:
         try:
             with self._storage.open(self._blob(record.key, record.fold)) as file:
-                blob = np.load(io.BytesIO(file.read()), allow_pickle=False)
+                blob = dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
             learner = learners.get(str(blob["learner"]))
             curve = blob["curve"].tolist() or None
             if "flat" in blob:
@@ -161,7 +162,7 @@ class Journal:
             return
         buffer = io.BytesIO()
         np.savez(
-            buffer, prediction=fitted.prediction, curve=np.array(fitted.curve or [], dtype=np.float64),
+            buffer, prediction=np.asarray(fitted.prediction), curve=np.array(fitted.curve or [], dtype=np.float64),
             learner=np.array(member.trial.learner),
             keep=np.arange(columns, dtype=np.int32) if flat is not None else fitted.keep, **arrays,
         )  # fmt: skip
@@ -203,7 +204,6 @@ def _uncut(fitted: Fitted) -> Fitted:
 def _born(pid: int) -> str | None:
     """Return when a process of this machine started, in the kernel's ticks; None where there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except OSError:
         return None

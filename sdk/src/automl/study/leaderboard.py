@@ -40,7 +40,9 @@ class Leaderboard(Sequence[Mapping[str, Any]]):
         cells = [[_cell(row.get(name)) for name in SHOWN] for row in self.rows]
         head = [self.metric if name == "score" else name for name in SHOWN]
         widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head))]
-        lines = ("  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in [head, *cells])
+        lines = (
+            "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in [head, *cells]
+        )
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from automl.metrics import Metric, row_losses
 from automl.study.frame import Fitted, Frame, Order, cut_to, fit_part, settle
 from automl.study.journal import trial_key
+from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, aft
 HANG_SECONDS = 5.0
 SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
 SEARCH_FITS = 15  # the search starts where it can afford so many trials
+SEARCH_RANK = 100.0
+BATCH = 4  # trials asked for at once without a clock
 log = logging.getLogger("automl.study")
 
 
@@ -109,6 +112,9 @@ class Loop:
         self._slots = plan.slots
         self._cost: dict[str, float] = {}
         self._asked: list[Trial] = []
+        self._numbers: dict[int, int] = {}
+        self._told: set[int] = set()
+        self._timed = clock.limit is not None
 
     # ---- the loop
 
@@ -161,22 +167,22 @@ class Loop:
                 continue
             self._submit(member, member.waiting.pop(0))
             return True
-        member = self._next_member()
-        if member is None:
+        fresh = self._next_member()
+        if fresh is None:
             return False
-        if self._restore(member):
+        if self._restore(fresh):
             return True
-        self._submit(member, member.waiting.pop(0))
+        self._submit(fresh, fresh.waiting.pop(0))
         # Without a clock the order must not depend on which fit is faster: all folds at once.
-        if self.clock.limit is None or member.rank < ANCHOR_RANK:
-            self._push(member)
+        if not self._timed or fresh.rank < ANCHOR_RANK:
+            self._push(fresh)
         return True
 
     def _push(self, member: Member) -> None:
         heapq.heappush(self._open, (member.rank, member.trial.id, member))
 
     def _affordable(self, member: Member) -> bool:
-        if self.clock.limit is None or not member.fits:
+        if not self._timed or not member.fits:
             return True
         each = max(fit.seconds + fit.predict_seconds for fit in member.fits.values())
         rounds = -(-(len(member.waiting) + member.running) // self._slots)
@@ -194,20 +200,39 @@ class Loop:
         return self._ask()
 
     def _ask(self) -> Member | None:
+        if self.search is None:
+            return None
+        if not self._asked and self._worth_searching():
+            self._tell_finished()
+            self._asked = list(self.search.ask(1 if self._timed else BATCH))
+        if not self._asked:
+            return None
+        trial = self._asked.pop(0)
+        best = self._best_of(trial.learner)
+        candidate = Candidate(dict(trial.params), SEARCH_RANK, best.view if best else BASE)
+        return self._open_member(trial.learner, candidate, "search", trial.id)
+
+    def _worth_searching(self) -> bool:
         if self.search is None or self.search.exhausted:
-            return None
-        costs = [m.seconds for m in self.members if m.trial.state == TrialState.COMPLETE]
-        running = any(m.trial.state == TrialState.RUNNING and m.trial.origin == "portfolio" for m in self.members)
-        if not costs or (self.clock.limit is None and running):
-            return None
-        if not self._asked and np.median(costs) * SEARCH_FITS > self.clock.search_left * self._slots:
-            if not any(m.trial.origin == "search" for m in self.members):
-                return None
-        for trial in self.search.ask(1):
-            best = self._best_of(trial.learner)
-            view = best.view if best else "base"
-            return self._open_member(trial.learner, Candidate(dict(trial.params), 100.0, view), "search", trial.id)
-        return None
+            return False
+        if not self._timed:
+            # What is asked must not depend on which fit is faster, so a batch waits for the one before it.
+            return not any(member.trial.state == TrialState.RUNNING for member in self.members)
+        if any(member.trial.origin == "search" for member in self.members):
+            return True
+        costs = [member.seconds for member in self.members if member.trial.state == TrialState.COMPLETE]
+        return bool(costs) and float(np.median(costs)) * SEARCH_FITS <= self.clock.search_left * self._slots
+
+    def _tell_finished(self) -> None:
+        """Tell the search what ended since it was asked last, in the order of the trials."""
+        if self.search is None:
+            return
+        for member in self.members:
+            if member.trial.state != TrialState.RUNNING and member.trial.id not in self._told:
+                self._told.add(member.trial.id)
+                # Trials of the portfolio are foreign to the search, and get numbers that it never gives.
+                number = self._numbers.get(member.trial.id, -1 - member.trial.id)
+                self.search.tell(replace(member.trial, id=number))
 
     def _best_of(self, learner: str) -> Member | None:
         mine = [m for m in self.members if m.trial.learner == learner and m.trial.loss is not None]
@@ -215,11 +240,12 @@ class Loop:
 
     def _open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
         number = len(self.members)
-        metrics = {} if asked is None else {"asked": float(asked)}
+        if asked is not None:
+            self._numbers[number] = asked
         view = candidate.view
         # By what is fitted, not by its turn: after a kill, turns may differ.
         seed = (self.frame.seed + int(trial_key(learner, candidate.params, view)[:7], 16)) % 2**31
-        trial = Trial(number, learner, dict(candidate.params), seed, origin=origin, metrics=metrics)
+        trial = Trial(number, learner, dict(candidate.params), seed, origin=origin)
         member = Member(trial, view, self.recipe(view), candidate.rank, waiting=list(range(self.plan.folds)))
         self.members.append(member)
         self.tell(member)
@@ -325,17 +351,6 @@ class Loop:
         member.waiting = []
         member.trial = member.trial.with_result(state, seconds=member.seconds, **changes)
         self.tell(member)
-        if self.search is not None:
-            self._tell_search(member.trial)
-
-    def _tell_search(self, trial: Trial) -> None:
-        from dataclasses import replace
-
-        assert self.search is not None
-        asked = trial.metrics.get("asked")
-        # The search numbers its own trials; ours are foreign to it, and get numbers that it never gives.
-        number = int(asked) if asked is not None else -1 - trial.id
-        self.search.tell(replace(trial, id=number))
 
     # ---- racing
 
@@ -344,7 +359,7 @@ class Loop:
 
         Paired by row: a difference counts from two standard errors on.
         """
-        if member.rank < ANCHOR_RANK:
+        if member.rank < ANCHOR_RANK or not self._timed:
             return False
         first = next(iter(member.fits.values()))
         rivals = [
@@ -363,5 +378,4 @@ class Loop:
 
 
 def _losses(target: NDArray[np.float64], fit: Fitted) -> NDArray[np.float64]:
-    assert fit.prediction is not None
-    return row_losses(target, fit.prediction)
+    return row_losses(target, np.asarray(fit.prediction))

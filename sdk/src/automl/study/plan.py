@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Plan", "make_plan", "plan_without_clock"]
+__all__ = ["Plan", "Shape", "make_plan", "plan_without_clock"]
 
 ANCHOR_SHARE = 0.4  # of the time limit, for the fits that every ensemble should have
 ANCHOR_COST = 8.0  # what those fits cost together, in units of the first one
 FOLDS = (8, 5, 3)
+REFIT_FOLDS = 3  # up to which members are fitted again: each fold's model saw too few of the rows
+REFIT_SHARE = 0.25  # of the time limit, for that
 SMALL_FIT = 1.5  # seconds of the first fit up to which fits of one thread side by side finish often enough
 
 
@@ -32,34 +34,43 @@ class Plan:
     reserve: float
 
 
-def make_plan(
-    *, probe: float, time_limit: float, rows: int, minority: int, capacity: int, threads: int, folds: int | None = None
-) -> Plan:
-    """Plan from what the first fit of one fold cost.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a plan depends on besides time.
 
-    Args:
-        probe: seconds that the first fit took with all threads, on about seven eighths of the rows.
-        minority: rows of the smallest class that has more than one; the number of rows for regression.
+    Attributes:
+        minority: rows of the smallest class that has more than one, or groups; the number of rows for regression.
         capacity: fits that the executor takes at once. threads: threads of this machine that may be used.
-        folds: as the user wishes, instead of by cost.
+        folds: as the user wishes, or as an earlier run of the study had them, instead of by cost.
     """
+
+    rows: int
+    minority: int
+    capacity: int
+    threads: int
+    folds: int | None = None
+
+
+def make_plan(shape: Shape, *, probe: float, time_limit: float) -> Plan:
+    """Plan from what the first fit of one fold cost: `probe` seconds with all threads, on about 7/8 of the rows."""
     room = time_limit * ANCHOR_SHARE
     affordable = [k for k in FOLDS if probe * k * ANCHOR_COST <= room]
-    chosen = folds or (max(affordable) if affordable else 1)
-    if chosen > 1:
-        chosen = max(2, min(chosen, minority))
-    many = probe <= SMALL_FIT and chosen > 1
-    slots = capacity if many or capacity > threads else 1
-    refit = chosen <= 3
-    reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + (0.25 * time_limit if refit else 0.0)
-    holdout = min(max(2500 / rows, 0.1), 0.2) if rows > 10_000 else 0.2
-    return Plan(chosen, holdout, slots, 1 if slots > 1 else threads, refit, reserve)
+    folds = _possible(shape, shape.folds or (max(affordable) if affordable else 1))
+    many = probe <= SMALL_FIT and folds > 1
+    slots = shape.capacity if many or shape.capacity > shape.threads else 1
+    refit = folds <= REFIT_FOLDS
+    reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + (REFIT_SHARE * time_limit if refit else 0.0)
+    holdout = min(max(2500 / shape.rows, 0.1), 0.2) if shape.rows > 10_000 else 0.2
+    return Plan(folds, holdout, slots, 1 if slots > 1 else shape.threads, refit, reserve)
 
 
-def plan_without_clock(*, rows: int, minority: int, capacity: int, threads: int, folds: int | None = None) -> Plan:
+def plan_without_clock(shape: Shape) -> Plan:
     """Plan by rows alone, so that the same table gives the same plan on any machine."""
-    chosen = folds or (8 if rows <= 5_000 else 5 if rows <= 50_000 else 3)
-    chosen = max(2, min(chosen, minority)) if chosen > 1 else 1
-    small = rows <= 20_000
-    slots = capacity if small or capacity > threads else 1
-    return Plan(chosen, 0.2, slots, 1 if slots > 1 else threads, chosen <= 3, 0.0)
+    folds = _possible(shape, shape.folds or (8 if shape.rows <= 5_000 else 5 if shape.rows <= 50_000 else 3))
+    slots = shape.capacity if shape.rows <= 20_000 or shape.capacity > shape.threads else 1
+    return Plan(folds, 0.2, slots, 1 if slots > 1 else shape.threads, folds <= REFIT_FOLDS, 0.0)
+
+
+def _possible(shape: Shape, folds: int) -> int:
+    """Return the number of folds that leaves every one a member of every class."""
+    return max(2, min(folds, shape.minority)) if folds > 1 else 1

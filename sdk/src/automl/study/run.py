@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,9 @@ from automl.study.frame import Fitted, Frame, Order, fit_part
 from automl.study.journal import Journal, trial_key
 from automl.study.leaderboard import Leaderboard, make_leaderboard
 from automl.study.loop import Loop, Member, Proposal
-from automl.study.plan import Plan, make_plan, plan_without_clock
+from automl.study.plan import Plan, Shape, make_plan, plan_without_clock
 from automl.study.views import BASE, Recipe, make_recipe
 from automl_core import (
-    REGRESSION,
     AutoMLError,
     Candidate,
     Data,
@@ -105,7 +105,10 @@ def run_study(problem: Problem, plugins: Plugins, clock: Clock, *, threads: int)
     learners = {name: learner for name, learner in learners.items() if problem.task in learner.tasks}
     if not learners:
         raise AutoMLError(f"none of the learners {', '.join(settings.learners)} can do {problem.task}.")
-    with plugins.build("storage", settings.storage) as storage, plugins.build("executor", settings.executor) as executor:
+    with (
+        plugins.build("storage", settings.storage) as storage,
+        plugins.build("executor", settings.executor) as executor,
+    ):
         runner = _Runner(problem, plugins, clock, learners, executor, threads)
         runner.journal = Journal(storage, runner.study)
         clock.started -= runner.journal.elapsed
@@ -238,32 +241,31 @@ class _Runner:
     # ---- plan
 
     def _plan(self, proposals: Sequence[Proposal]) -> tuple[Plan, Frame, Shared[Frame], Fitted | None]:
-        problem, data = self.problem, self.problem.data
-        counts = np.bincount(data.target.astype(np.int64)) if problem.task != REGRESSION else np.array([len(data.target)])
-        several = counts[counts > 1]
-        shape = {
-            "rows": len(data.target),
-            "minority": int(several.min()) if len(several) else 2,
-            "capacity": self.executor.capacity,
-            "threads": self.threads,
-            "folds": problem.folds or (self.journal.plan or {}).get("folds"),
-        }
-        if problem.groups is not None:
-            shape["minority"] = min(int(shape["minority"] or 2), len(np.unique(problem.groups)))
+        shape = self._shape()
         if self.clock.limit is None:
-            plan = plan_without_clock(**shape)
+            plan = plan_without_clock(shape)
             return plan, *self._frame(plan), None
         # The probe is the first fit of an eightfold split, so that it counts where eight folds are chosen.
-        probe_plan = plan_without_clock(**{**shape, "folds": shape["folds"] or 8})
+        probe_plan = plan_without_clock(replace(shape, folds=shape.folds or 8))
         frame, shared = self._frame(probe_plan)
         probed = self._probe(proposals, shared)
         seconds = probed.seconds + probed.predict_seconds if probed else PROBE_SHARE * self.clock.limit
-        plan = make_plan(probe=seconds, time_limit=self.clock.limit, **shape)
+        plan = make_plan(shape, probe=seconds, time_limit=self.clock.limit)
         self.clock.reserve = plan.reserve
         log.info("plan: %s after a probe of %.2f s", plan, seconds)
         if plan.folds == probe_plan.folds:
             return plan, frame, shared, probed
         return plan, *self._frame(plan), None
+
+    def _shape(self) -> Shape:
+        target, folds = self.problem.data.target, self.problem.folds or (self.journal.plan or {}).get("folds")
+        minority = len(target)
+        if self.problem.classes:
+            counts = np.bincount(target.astype(np.int64))
+            minority = min((int(count) for count in counts if count > 1), default=2)
+        if self.problem.groups is not None:
+            minority = min(minority, len(np.unique(self.problem.groups)))
+        return Shape(len(target), minority, self.executor.capacity, self.threads, folds)
 
     def _frame(self, plan: Plan) -> tuple[Frame, Shared[Frame]]:
         problem = self.problem
@@ -285,7 +287,10 @@ class _Runner:
         )  # fmt: skip
         future = self.executor.submit(fit_part, shared, order)
         done, _ = wait([future], timeout=max(0.3 * self.clock.limit, 0.1))
-        if not done or future.exception() is not None:
+        if not done:
+            return None
+        if (error := future.exception()) is not None:
+            log.info("the probe failed: %s: %s", type(error).__name__, error)
             return None
         return future.result()
 
@@ -305,7 +310,8 @@ class _Runner:
         if not isinstance(flat, Forest) or flat.gain is None:
             return None
         inner = (flat.feature >= 0) & (flat.feature < columns)
-        return np.bincount(flat.feature[inner], weights=flat.gain[inner], minlength=columns)
+        gains = np.bincount(flat.feature[inner], weights=flat.gain[inner], minlength=columns)
+        return gains.astype(np.float64)
 
     def _tell(self, member: Member) -> None:
         trial = member.trial
@@ -337,10 +343,8 @@ def _on_base(proposal: Proposal) -> Proposal:
 def _free_memory() -> float:
     """Return the bytes that may be used before the machine swaps; infinite where nobody tells."""
     try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return float(line.split()[1]) * 1024
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return float("inf")
-    return float("inf")
+    available = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return float(available[0]) * 1024 if available else float("inf")

@@ -177,9 +177,7 @@ def _encode(
     rng = np.random.default_rng([seed, *source])
     inner = rng.permutation(len(train)) % INNER_FOLDS
     weight = np.ones(len(train)) if data.weight is None else data.weight[train]
-    return [
-        _encode_one(keys, group, train, inner, target, weight, source) for target in _targets(data.target, classes)
-    ]
+    return [_encode_one(keys, group, train, inner, target, weight, source) for target in _targets(data.target, classes)]
 
 
 def _targets(target: NDArray[np.float64], classes: int) -> list[NDArray[np.float64]]:
@@ -222,5 +220,3 @@ def _encode_one(
         default=prior,
     )
     return lookup, column
-
-
