@@ -53,10 +53,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BINARY",
+    "MULTICLASS",
+    "REGRESSION",
+    "TASKS",
     "Additive",
     "Arithmetic",
     "AutoMLError",
-    "BINARY",
     "Batches",
     "BudgetError",
     "Cache",
@@ -85,7 +88,6 @@ __all__ = [
     "Learner",
     "Lockable",
     "Lookup",
-    "MULTICLASS",
     "Model",
     "Monitor",
     "Params",
@@ -95,7 +97,6 @@ __all__ = [
     "Portable",
     "Portfolio",
     "Provider",
-    "REGRESSION",
     "Registry",
     "Resumes",
     "Scalar",
@@ -109,7 +110,6 @@ __all__ = [
     "Staged",
     "Storage",
     "Study",
-    "TASKS",
     "Tabular",
     "Tracker",
     "Trial",

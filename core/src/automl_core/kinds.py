@@ -56,7 +56,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Component:
     """A context manager whose `close` releases what it holds and may be called twice."""
 
-    def close(self) -> None:  # noqa: B027 - a default, not an obligation
+    def close(self) -> None:
         """Release connections, threads and files; harmless when called again."""
 
     def __enter__(self) -> Self:
@@ -332,10 +332,10 @@ class Tracker(Component, ABC):
     def log(self, trial: Trial) -> None:
         """Record a finished trial; the same id again replaces it."""
 
-    def artifact(self, name: str, path: Path) -> None:  # noqa: B027 - optional
+    def artifact(self, name: str, path: Path) -> None:
         """Keep a file of the study (model, report)."""
 
-    def finish(self, error: BaseException | None = None) -> None:  # noqa: B027 - optional
+    def finish(self, error: BaseException | None = None) -> None:
         """End the study, as failed if there was an error; harmless without a start."""
 
 

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
+import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from automl_core.errors import SettingsError, did_you_mean
+from automl_core.sources import PLAIN_NAMES, PREFIX, RESERVED, RESERVED_PREFIXES, Source, merge, sources
 
-__all__ = ["PLAIN_NAMES", "PluginSettings", "Settings", "load_settings", "origins", "validate_block"]
+__all__ = [
+    "PLAIN_NAMES",
+    "RESERVED",
+    "RESERVED_PREFIXES",
+    "PluginSettings",
+    "Settings",
+    "load_settings",
+    "origins",
+    "validate_block",
+]
 
-PREFIX = "AUTOML_"
-DEFAULT_FILE = "automl.toml"
 
-# Names that other tools and the production guide use, and the plugin setting that each stands for.
-PLAIN_NAMES: Mapping[str, tuple[str, str]] = {
-    "MLFLOW_TRACKING_URI": ("mlflow", "tracking_uri"),
-    "REDIS_HOST": ("redis", "host"),
-    "REDIS_PORT": ("redis", "port"),
-    "REDIS_PASSWORD": ("redis", "password"),
-}
+def _split(value: object) -> object:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
-# AUTOML_ variables that are read elsewhere and are no fields of Settings.
-RESERVED = frozenset({"AUTOML_CONFIG", "AUTOML_TRACE", "AUTOML_MODEL_URI"})
 
-Words = Annotated[tuple[str, ...], NoDecode]
+Word = Annotated[str, Field(min_length=1)]
+Words = Annotated[tuple[Word, ...], BeforeValidator(_split)]
 
 
 class PluginSettings(BaseModel):
@@ -44,126 +37,65 @@ class PluginSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Settings(BaseSettings):
-    """Which plugins to use, and a block of settings for each of them."""
+class Settings(PluginSettings):
+    """Which plugins to use, and a block of settings for each of them.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        env_file=".env",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
-
-    storage: str = Field("file", description="Where journals and models are kept.")
-    executor: str = Field("threads", description="Where trials run.")
-    search: str = Field("optuna", description="Who proposes configurations after the portfolio.")
-    learners: Words = Field(("lightgbm", "catboost", "xgboost", "sklearn"), description="Which families to fit.")
-    trackers: Words = Field((), description="Who records studies.")
-    cache: str = Field("memory", description="Where predictions are cached.")
-    server: str = Field("starlette", description="Which server answers predictions.")
-    monitors: Words = Field((), description="Who watches predictions.")
-    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="A block per plugin.")
-    plugins_disabled: Words = Field((), description="Plugins that may not be activated.")
-    directory: str = Field(".automl", description="Where files belong unless a setting says otherwise.")
-    strict: bool = Field(False, description="Raise what a listener raises instead of logging it.")
-
-    @field_validator("learners", "trackers", "monitors", "plugins_disabled", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(word.strip() for word in value.split(",") if word.strip())
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
-        plain = PlainNames(settings_cls)
-        return init_settings, env_settings, plain, _OnlyOurs(dotenv_settings), file_secret_settings, toml
-
-
-class PlainNames(PydanticBaseSettingsSource):
-    """Reads the plain names (`REDIS_HOST`) into the blocks of the plugins they belong to."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError("this source answers as a whole")
-
-    def __call__(self) -> dict[str, Any]:
-        blocks: dict[str, dict[str, Any]] = {}
-        for name, (plugin, key) in PLAIN_NAMES.items():
-            if os.environ.get(name):
-                blocks.setdefault(plugin, {})[key] = os.environ[name]
-        return {"plugins": blocks} if blocks else {}
-
-
-class _OnlyOurs(PydanticBaseSettingsSource):
-    """A `.env` file is shared with other programs: only its AUTOML_ names are ours."""
-
-    def __init__(self, inner: PydanticBaseSettingsSource) -> None:
-        super().__init__(inner.settings_cls)
-        self._inner = inner
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return self._inner.get_field_value(field, field_name)
-
-    def __call__(self) -> dict[str, Any]:
-        values = self._inner()
-        return {key: value for key, value in values.items() if key in self.settings_cls.model_fields}
-
-
-def config_file() -> Path:
-    return Path(os.environ.get("AUTOML_CONFIG", DEFAULT_FILE))
-
-
-def load_settings(**values: Any) -> Settings:
-    """Build Settings from all sources.
+    `Settings(executor="ray")` takes the rest from the environment, `.env`, secret files and automl.toml.
 
     Raises:
         SettingsError: a name is unknown or a value is wrong, in the words that the user typed.
     """
-    _check_environment()
-    _check_file()
-    unknown = sorted(set(values) - set(Settings.model_fields))
-    if unknown:
-        raise SettingsError(f"unknown setting {unknown[0]!r}.{did_you_mean(unknown[0], Settings.model_fields)}")
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise SettingsError(_reword(error, "")) from None
+
+    storage: Word = Field("file", description="Where journals and models are kept.")
+    executor: Word = Field("threads", description="Where trials run.")
+    search: Word = Field("optuna", description="Who proposes configurations after the portfolio.")
+    learners: Words = Field(("lightgbm", "catboost", "xgboost", "sklearn"), description="Which families to fit.")
+    trackers: Words = Field((), description="Who records studies.")
+    cache: Word = Field("memory", description="Where predictions are cached.")
+    server: Word = Field("starlette", description="Which server answers predictions.")
+    monitors: Words = Field((), description="Who watches predictions.")
+    listeners: Words = Field((), description="Plugins that are only told of events.")
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False, description="A block per plugin.")
+    plugins_disabled: Words = Field((), description="Plugins that may not be activated.")
+    directory: Word = Field(".automl", description="Where files belong unless a setting says otherwise.")
+    strict: bool = Field(False, description="Raise what a listener raises instead of logging it.")
+    trace: bool = Field(False, description="Print every call of a plugin's hook with its duration.")
+
+    def __init__(self, **values: Any) -> None:
+        merged: dict[str, Any] = {}
+        for source in _layers(values):
+            merged = merge(merged, source.values)
+        try:
+            super().__init__(**merged)
+        except ValidationError as error:
+            raise SettingsError(_reword(error, "", tuple(type(self).model_fields))) from None
 
 
-def origins(settings: Settings, values: Mapping[str, Any]) -> dict[str, str]:
-    """Say for each field where its value came from: code, environment, .env, the TOML file, or default.
+def load_settings(**values: Any) -> Settings:
+    """Build Settings from all sources; the same as `Settings(**values)`.
 
-    `values` are the keywords that `load_settings` was called with.
+    Raises:
+        SettingsError: a name is unknown or a value is wrong, in the words that the user typed.
     """
-    from dotenv import dotenv_values
+    return Settings(**values)
 
-    dotenv = {name.upper() for name in dotenv_values(".env")}
-    path = config_file()
-    toml = set(tomllib.loads(path.read_text(encoding="utf-8"))) if path.is_file() else set()
-    found: dict[str, str] = {}
-    for name in type(settings).model_fields:
-        variable = PREFIX + name.upper()
-        if name in values:
-            found[name] = "code"
-        elif any(key.upper() == variable or key.upper().startswith(variable + "__") for key in os.environ):
-            found[name] = "environment"
-        elif any(key == variable or key.startswith(variable + "__") for key in dotenv):
-            found[name] = ".env"
-        elif name in toml:
-            found[name] = str(path)
-        else:
-            found[name] = "default"
+
+def origins(settings: Settings, values: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Say where each value came from: code, environment, .env, the folder of secrets, the TOML file, or default.
+
+    Fields go by name, settings of plugins as "plugins.NAME.KEY". `values` are the keywords that `Settings` was
+    called with. Reads the sources again, as they are now.
+    """
+    found = dict.fromkeys(type(settings).model_fields, "default")
+    for source in reversed(_layers(values or {})):
+        found |= dict.fromkeys(source.values, source.name)
+        for plugin, block in source.values.get("plugins", {}).items():
+            found |= {f"plugins.{plugin}.{key}": source.name for key in block}
     return found
+
+
+def _layers(values: Mapping[str, Any]) -> list[Source]:
+    return [Source("code", values), *sources(tuple(Settings.model_fields))]
 
 
 _Model = TypeVar("_Model", bound=PluginSettings)
@@ -172,49 +104,52 @@ _Model = TypeVar("_Model", bound=PluginSettings)
 def validate_block(plugin: str, model: type[_Model], block: Mapping[str, Any]) -> _Model:
     """Validate one plugin's block.
 
+    Text from the environment becomes what the field needs: numbers and booleans as pydantic reads them, a list from
+    JSON or from words with commas between them, a table from JSON.
+
     Raises:
         SettingsError: names each wrong setting as in the file and as in the environment, never its value.
     """
     try:
         return model.model_validate(dict(block))
     except ValidationError as error:
+        decoded = _decode(error, block)
+    try:
+        return model.model_validate(decoded)
+    except ValidationError as error:
         raise SettingsError(_reword(error, plugin, tuple(model.model_fields))) from None
 
 
-def _check_environment() -> None:
-    """A mistyped AUTOML_ variable is an error: pydantic-settings would ignore it, even with extra="forbid"."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | RESERVED
-    for variable in sorted(os.environ):
-        upper = variable.upper()
-        if not upper.startswith(PREFIX) or upper in known or upper.startswith(PREFIX + "PLUGINS__"):
+_LISTS = {"list_type", "tuple_type", "set_type", "frozen_set_type"}
+_TABLES = {"dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"}
+
+
+def _decode(error: ValidationError, block: Mapping[str, Any]) -> dict[str, Any]:
+    """Read as lists and tables what is text where the model wants one of those."""
+    decoded = dict(block)
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        key = str(problem["loc"][0]) if problem["loc"] else ""
+        text = block.get(key)
+        if not isinstance(text, str) or problem["type"] not in _LISTS | _TABLES:
             continue
-        raise SettingsError(f"unknown setting {variable} in the environment.{did_you_mean(upper, known)}")
+        if text.lstrip().startswith(("[", "{")):
+            try:
+                decoded[key] = json.loads(text)
+            except json.JSONDecodeError:
+                continue  # the model's own message says what it wants there
+        elif problem["type"] in _LISTS:
+            decoded[key] = _split(text)
+    return decoded
 
 
-def _check_file() -> None:
-    path = config_file()
-    if not path.is_file():
-        if "AUTOML_CONFIG" in os.environ:
-            raise SettingsError(f"AUTOML_CONFIG names {str(path)!r}, which does not exist.")
-        return
-    try:
-        names = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no valid TOML: {error}") from error
-    for name in names:
-        if name not in Settings.model_fields:
-            raise SettingsError(f"unknown setting {name!r} in {path}.{did_you_mean(name, Settings.model_fields)}")
-
-
-def _reword(error: ValidationError, plugin: str, known: tuple[str, ...] = ()) -> str:
+def _reword(error: ValidationError, plugin: str, known: tuple[str, ...]) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         path = [str(part) for part in problem["loc"]]
         full = ["plugins", plugin, *path] if plugin else path
         variable = PREFIX + "__".join(part.upper() for part in full)
+        reason = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            reason = f"unknown setting.{did_you_mean(path[-1], known or tuple(Settings.model_fields))}"
-        else:
-            reason = problem["msg"]
+            reason = f"unknown setting.{did_you_mean(path[-1], known)}"
         lines.append(f"{'.'.join(full)} ({variable}): {reason}")
     return "\n".join(lines)
