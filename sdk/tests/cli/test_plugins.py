@@ -44,7 +44,8 @@ def test_broken_plugin_does_not_stop_the_table(run, installed) -> None:
 def test_disabled_plugin_says_why(run, installed) -> None:
     installed("good", GOOD)
     result = run("plugins", AUTOML_PLUGINS_DISABLED="good")
-    assert row(result.stdout, "good") == ["good", "acme-good", "1.2", "disabled", "listed", "in", "plugins_disabled"]
+    assert row(result.stdout, "good")[3] == "disabled"
+    assert "plugins_disabled" in row(result.stdout, "good")
 
 
 def test_json_holds_the_same(run, installed) -> None:

@@ -35,8 +35,8 @@ def settings(as_json: bool) -> None:
     from automl_core.settings import load_settings, origins
 
     loaded = load_settings()
-    found = origins(loaded, {})
-    rows = [(name, value, found.get(name) or found["plugins"]) for name, value in _values(loaded).items()]
+    found = origins(loaded)
+    rows = [(name, value, found[name]) for name, value in _values(loaded).items()]
     if as_json:
         echo_json({name: {"value": value, "origin": origin} for name, value, origin in rows})
     else:
