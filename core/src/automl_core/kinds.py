@@ -133,7 +133,8 @@ class Executor(Component, ABC):
     def submit(self, fn: Callable[..., T], /, *args: Any) -> Future[T]:
         """Run `fn(*args)` and return a real `concurrent.futures.Future`.
 
-        The future carries the function's result or exception; a worker that dies gives an exception, not a hang.
+        The future carries the function's result or exception; a worker that dies gives an exception, not a hang, and
+        what is submitted after that runs.
 
         Raises:
             RuntimeError: the executor is closed.
@@ -168,14 +169,14 @@ class Search(Component, ABC):
 
     @abstractmethod
     def begin(self, spaces: Mapping[str, Space], *, seed: int) -> None:
-        """Start over for learners' spaces by learner name; called once before anything else."""
+        """Start over for learners' spaces by learner name; called before anything else, and again to start anew."""
 
     @abstractmethod
     def ask(self, count: int = 1, *, learner: str | None = None) -> Sequence[Trial]:
         """Propose up to `count` running trials, of the named learner or of any.
 
         May return fewer, even none, while it waits for results. Ids grow from 0 in the order asked. Parameters are
-        plain Python scalars inside the space.
+        plain Python scalars inside the space, one for each dimension whose condition holds.
         """
 
     @abstractmethod

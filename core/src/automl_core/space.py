@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -132,6 +132,27 @@ class Space(Mapping[str, Dimension]):
                 params[name] = dimension.sample(rng)
         return params
 
+    def grid(self) -> Iterator[dict[str, Scalar]]:
+        """Yield every configuration once, in a fixed order, inactive dimensions left out.
+
+        Raises:
+            ValueError: the space is infinite.
+        """
+        if self.size == math.inf:
+            raise ValueError("an infinite space has no grid")
+        return self._grid({}, list(self._dimensions.items()))
+
+    def _grid(self, params: dict[str, Scalar], rest: list[tuple[str, Dimension]]) -> Iterator[dict[str, Scalar]]:
+        if not rest:
+            yield params
+            return
+        (name, dimension), *others = rest
+        if dimension.when is not None and not dimension.when.holds(params):
+            yield from self._grid(params, others)
+            return
+        for value in _dimension_values(dimension):
+            yield from self._grid({**params, name: value}, others)
+
     def check(self, params: Params) -> None:
         """Raise ValueError for an unknown parameter or one out of its bounds."""
         for name, value in params.items():
@@ -158,3 +179,11 @@ def _dimension_size(dimension: Dimension) -> float:
     if isinstance(dimension, Int):
         return dimension.high - dimension.low + 1
     return 1 if dimension.low == dimension.high else math.inf
+
+
+def _dimension_values(dimension: Dimension) -> Iterable[Scalar]:
+    if isinstance(dimension, Choice):
+        return dimension.options
+    if isinstance(dimension, Int):
+        return range(dimension.low, dimension.high + 1)
+    return (dimension.low,)

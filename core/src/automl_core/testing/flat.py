@@ -109,9 +109,9 @@ def _leaves(forest: Forest, values: NDArray[np.float32], root: int) -> NDArray[n
 
 def _decide(forest: Forest, node: NDArray[np.int32], value: NDArray[np.float32]) -> NDArray[np.bool_]:
     missing = np.isnan(value)
-    code = np.where(missing, 0, value).astype(np.int64)
-    inside = (code >= 0) & (code < 32 * forest.words[node].astype(np.int64))
-    word = np.where(inside & (forest.category[node] >= 0), forest.category[node] + code // 32, 0)
+    inside = (forest.category[node] >= 0) & (value >= 0) & (value < 32.0 * forest.words[node])
+    code = np.where(inside, value, 0).astype(np.int64)
+    word = np.where(inside, forest.category[node] + code // 32, 0)
     bits = forest.bits if forest.bits.size else np.zeros(1, np.uint32)
     member = inside & ((bits[word] >> (code % 32).astype(np.uint32)) & 1).astype(bool)
     decided = np.where(forest.category[node] < 0, value <= forest.threshold[node], member)
