@@ -5,25 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import time as clocks
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.metrics import Metric, resolve_metric
-from automl.model import Model
+from automl.metrics import resolve_metric
 from automl.study.clock import Clock
-from automl_core import AutoMLError, Plugins, SettingsError, Study
+from automl_core import AutoMLError, DataError, Plugins, SettingsError, Study
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from automl.model import Model
     from automl.study.leaderboard import Leaderboard
-    from automl.study.run import Outcome, Problem
+    from automl.study.run import Outcome
     from automl_core import Settings
 
 __all__ = ["AutoML"]
@@ -119,15 +117,32 @@ class AutoML:
         plugins = Plugins(self._settings(), threads=self._threads())
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
-        prepared = _prepare(self, data, y, target, {"sample_weight": sample_weight, "groups": groups, "time": time})
-        from automl.study.run import run_study
+        from automl.prepare import prepare, to_model
+        from automl.study.run import Problem, run_study
 
-        outcome = run_study(prepared.problem, plugins, clock, threads=self._threads(), optimizer=self.optimizer)
+        given = {"sample_weight": sample_weight, "groups": groups, "time": time}
+        table = prepare(data, y, target=target, task=self.task, given=given, seed=self.seed)
+        problem = Problem(
+            data=table.data,
+            task=table.coder.task,
+            classes=table.coder.classes,
+            target=table.coder.name,
+            metric=resolve_metric(self.metric, table.coder.task),
+            seed=self.seed,
+            quality=self.quality,
+            folds=self.folds,
+            max_trials=self.max_trials,
+            predict_time_limit=self.predict_time_limit,
+            groups=table.groups,
+            time=table.time,
+        )
+        outcome = run_study(problem, plugins, clock, threads=self._threads(), optimizer=self.optimizer)
         self.study_: Study = outcome.study
         self.outcome_: Outcome = outcome
         self._plugins = plugins
-        self.model_ = _to_model(prepared, outcome)
-        if self.model_.task != "regression":
+        self.model_ = to_model(table, problem, outcome)
+        self.coder_ = table.coder
+        if problem.classes:
             self.classes_ = self.model_.classes_
         log.info("fitted in %.1f s", clock.elapsed)
         return self
@@ -174,7 +189,21 @@ class AutoML:
 
     def score(self, data: Any, y: Any = None) -> float:
         """Return the metric, in its own direction, on rows with a known target."""
-        return score(self._fitted, data, y, self.metric)
+        model = self._fitted
+        metric = resolve_metric(self.metric, model.task)
+        if y is None:
+            from automl.table import open_table
+
+            data = open_table(data)
+            if self.coder_.name not in data.column_names:
+                raise DataError(f"the data has no column {self.coder_.name!r} to score against, and y is not given.")
+            y = data[self.coder_.name]
+        target = self.coder_.encode(y)
+        known = np.isfinite(target)
+        if not known.any():
+            raise DataError(f"no row has a value of {self.coder_.name!r} to score against.")
+        prediction = model.predict_proba(data) if self.coder_.classes else model.predict(data)
+        return metric.to_score(metric.loss(target[known], prediction[known]))
 
     def leaderboard(self) -> Leaderboard:
         """Return what was tried, best first."""
@@ -189,83 +218,3 @@ class AutoML:
         """Write the model to one file, atomically; `automl.load_model` reads it without any training library."""
         self._fitted.save(path)
         self._plugins.emit("automl_model_saved", study=self.study_, path=path)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
-    problem: Problem
-    schema: Any
-    encoder: Any
-    coder: Any
-    notes: tuple[str, ...]
-
-
-def _prepare(engine: AutoML, data: Any, y: Any, target: str | None, extras: Mapping[str, Any]) -> _Prepared:
-    """Open, describe and encode the table."""
-    from automl.encoder import Encoder
-    from automl.schema import describe
-    from automl.study.run import Problem
-    from automl.table import open_table, with_target
-    from automl.target import code_target
-    from automl_core import Data
-
-    if y is not None:
-        table, target = with_target(data, y, name=target)
-    else:
-        table = open_table(data)
-    table, columns = _take_columns(table, extras)
-    coder, codes, kept = code_target(table, target, task=engine.task)
-    if kept is not None:
-        table = table.filter(kept)
-        columns = {name: column[kept] for name, column in columns.items()}
-    features = table.drop_columns([coder.name])
-    schema = describe(features)
-    encoder = Encoder.fit(features, schema, seed=engine.seed)
-    values = encoder.encode(features)
-    weight = columns.get("sample_weight")
-    key = fingerprint(values, codes)
-    metric = resolve_metric(engine.metric, coder.task)
-    problem = Problem(
-        data=Data(
-            values, encoder.columns, codes, None if weight is None else np.asarray(weight, dtype=np.float64), key
-        ),
-        task=coder.task,
-        classes=tuple(coder.classes),
-        target=coder.name,
-        metric=metric,
-        seed=engine.seed,
-        quality=engine.quality,
-        folds=engine.folds,
-        max_trials=engine.max_trials,
-        predict_time_limit=engine.predict_time_limit,
-        groups=None if "groups" not in columns else np.unique(columns["groups"], return_inverse=True)[1],
-        time=columns.get("time"),
-    )
-    return _Prepared(problem, schema, encoder, coder, ())
-
-
-def _take_columns(table: pa.Table, extras: Mapping[str, Any]) -> tuple[pa.Table, dict[str, NDArray[Any]]]:
-    raise NotImplementedError
-
-
-def fingerprint(values: NDArray[np.float32], target: NDArray[np.float64]) -> str:
-    """Return 16 hexadecimal digits that identify an encoded table."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(str(values.shape).encode())
-    digest.update(np.ascontiguousarray(values).data)
-    digest.update(np.ascontiguousarray(target).data)
-    return digest.hexdigest()
-
-
-def _to_model(prepared: _Prepared, outcome: Outcome) -> Model:
-    raise NotImplementedError
-
-
-def score(model: Model, data: Any, y: Any, metric: Any) -> float:
-    raise NotImplementedError
-
-
-def _metric(model: Model, metric: Any) -> Metric:
-    return resolve_metric(metric or model.metric, model.task)

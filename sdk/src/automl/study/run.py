@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ __all__ = ["Outcome", "Problem", "run_study"]
 
 PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
 REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": None}
+IMPORT_SECONDS = 3.0
 log = logging.getLogger("automl.study")
 
 
@@ -94,7 +95,9 @@ class _Here(Shared[Frame]):
         return self.value
 
 
-def run_study(problem: Problem, plugins: Plugins, clock: Clock, *, threads: int) -> Outcome:
+def run_study(
+    problem: Problem, plugins: Plugins, clock: Clock, *, threads: int, optimizer: Search | None = None
+) -> Outcome:
     """Run one study with the components that the settings select.
 
     Raises:
@@ -109,7 +112,7 @@ def run_study(problem: Problem, plugins: Plugins, clock: Clock, *, threads: int)
         plugins.build("storage", settings.storage) as storage,
         plugins.build("executor", settings.executor) as executor,
     ):
-        runner = _Runner(problem, plugins, clock, learners, executor, threads)
+        runner = _Runner(problem, plugins, clock, learners, executor, threads, optimizer)
         runner.journal = Journal(storage, runner.study)
         clock.started -= runner.journal.elapsed
         return runner.run()
@@ -124,7 +127,9 @@ class _Runner:
         learners: Mapping[str, Learner],
         executor: Executor,
         threads: int,
+        optimizer: Search | None,
     ) -> None:
+        self.optimizer = optimizer
         self.problem, self.plugins, self.clock = problem, plugins, clock
         self.learners, self.executor, self.threads = learners, executor, threads
         self.journal: Journal
@@ -226,9 +231,9 @@ class _Runner:
         return found
 
     def _search(self) -> Search | None:
-        if self.problem.quality == "fast":
+        if self.problem.quality == "fast" and self.optimizer is None:
             return None
-        search: Search = self.plugins.build("search", self.plugins.settings.search)
+        search: Search = self.optimizer or self.plugins.build("search", self.plugins.settings.search)
         spaces = {name: learner.space(self.problem.task) for name, learner in self.learners.items()}
         search.begin({name: space for name, space in spaces.items() if len(space)}, seed=self.problem.seed)
         return search
@@ -245,8 +250,8 @@ class _Runner:
         if self.clock.limit is None:
             plan = plan_without_clock(shape)
             return plan, *self._frame(plan), None
-        # The probe is the first fit of an eightfold split, so that it counts where eight folds are chosen.
-        probe_plan = plan_without_clock(replace(shape, folds=shape.folds or 8))
+        # The probe is the first fit of the plan that time would not change, so that it counts where that one is chosen.
+        probe_plan = plan_without_clock(shape)
         frame, shared = self._frame(probe_plan)
         probed = self._probe(proposals, shared)
         seconds = probed.seconds + probed.predict_seconds if probed else PROBE_SHARE * self.clock.limit
@@ -285,14 +290,20 @@ class _Runner:
             view=first.candidate.view, recipe=self._recipe(first.candidate.view), seed=self.problem.seed,
             threads=self.threads, seconds=PROBE_SHARE * self.clock.limit,
         )  # fmt: skip
-        future = self.executor.submit(fit_part, shared, order)
-        done, _ = wait([future], timeout=max(0.3 * self.clock.limit, 0.1))
-        if not done:
-            return None
-        if (error := future.exception()) is not None:
-            log.info("the probe failed: %s: %s", type(error).__name__, error)
-            return None
-        return future.result()
+        fitted: Fitted | None = None
+        # The first fit of a process imports the library; a second one tells what the others will cost.
+        for _ in range(2):
+            future = self.executor.submit(fit_part, shared, order)
+            done, _ = wait([future], timeout=max(0.3 * self.clock.limit, 0.1))
+            if not done:
+                return None
+            if (error := future.exception()) is not None:
+                log.info("the probe failed: %s: %s", type(error).__name__, error)
+                return None
+            fitted = future.result()
+            if fitted.seconds > IMPORT_SECONDS:
+                return fitted
+        return fitted
 
     def _predict_limit(self) -> float | None:
         return self.problem.predict_time_limit or REFIT_LIMITS[self.problem.quality]

@@ -1,0 +1,110 @@
+"""From what people hand in to what a study takes, and from what it found to a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.encoder import Encoder
+from automl.schema import Schema, describe
+from automl.table import open_table, with_target
+from automl.target import TargetCoder, code_target
+from automl_core import Data, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """An encoded table, and how it was encoded.
+
+    Attributes:
+        groups: int64 (rows,) or None. time: anything sortable (rows,) or None.
+    """
+
+    data: Data
+    schema: Schema
+    encoder: Encoder
+    coder: TargetCoder
+    groups: NDArray[np.int64] | None
+    time: NDArray[Any] | None
+
+
+def prepare(
+    data: Any, y: Any, *, target: str | None, task: str | None, given: Mapping[str, Any], seed: int
+) -> Prepared:
+    """Open, describe and encode a table.
+
+    Args:
+        given: "sample_weight", "groups" and "time", each None, a column's name, or of shape (rows,).
+
+    Raises:
+        DataError: the table cannot be learned from.
+    """
+    if y is None:
+        table = open_table(data)
+    else:
+        table, target = with_target(data, y, name=target)
+    table, beside = _take_beside(table, given)
+    coder, codes, kept = code_target(table, target, task=task)
+    if kept is not None:
+        table = table.filter(kept)
+        beside = {name: column[kept] for name, column in beside.items()}
+    table = table.drop_columns([coder.name])
+    schema = describe(table)
+    encoder = Encoder.fit(table, schema, seed=seed)
+    values = encoder.encode(table)
+    weight, groups = beside.get("sample_weight"), beside.get("groups")
+    return Prepared(
+        data=Data(values, encoder.columns, codes, _check_weight(weight), fingerprint(values, codes, weight)),
+        schema=schema,
+        encoder=encoder,
+        coder=coder,
+        groups=None if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].astype(np.int64),
+        time=beside.get("time"),
+    )
+
+
+def _take_beside(table: pa.Table, given: Mapping[str, Any]) -> tuple[pa.Table, dict[str, NDArray[Any]]]:
+    """Return the columns that say how to learn, and the table without them."""
+    beside: dict[str, NDArray[Any]] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if isinstance(value, str):
+            if value not in table.column_names:
+                raise DataError(f"{name}: the table has no column {value!r}.{did_you_mean(value, table.column_names)}")
+            beside[name] = table[value].to_numpy()
+            table = table.drop_columns([value])
+        else:
+            beside[name] = np.asarray(value).ravel()
+        if len(beside[name]) != table.num_rows:
+            raise DataError(f"{name} has {len(beside[name])} values for {table.num_rows} rows.")
+    return table, beside
+
+
+def _check_weight(weight: NDArray[Any] | None) -> NDArray[np.float64] | None:
+    if weight is None:
+        return None
+    numbers = np.asarray(weight, dtype=np.float64)
+    if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.any():
+        raise DataError("sample_weight must be finite and not negative, and not 0 everywhere.")
+    return numbers
+
+
+def fingerprint(*arrays: NDArray[Any] | None) -> str:
+    """Return 16 hexadecimal digits that identify what arrays hold."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
