@@ -263,8 +263,9 @@ class Plugins:
         for name, manager in [*self._audience(), *self._listeners.items()]:
             if self._failures[name] >= MAX_FAILURES:
                 continue
+            caller = getattr(manager.hook, hook)
             try:
-                getattr(manager.hook, hook)(**arguments)
+                caller(**arguments)
             except Exception as error:
                 if self.settings.strict:
                     raise
