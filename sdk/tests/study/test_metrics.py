@@ -57,7 +57,7 @@ def test_a_scikit_learn_scorer_is_taken_by_name(name):
 
 def test_a_function_is_maximised():
     metric = resolve_metric(lambda truth, said: float((truth == said).mean()), "binary")
-    assert metric.loss(TRUTH, BINARY) == pytest.approx(-(TRUTH == BINARY.argmax(1)).mean())
+    assert metric.loss(TRUTH, BINARY) == pytest.approx(-(BINARY.argmax(1) == TRUTH).mean())
 
 
 def test_a_mistyped_metric_gets_a_suggestion():

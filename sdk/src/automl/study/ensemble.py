@@ -21,6 +21,7 @@ ROUNDS = 25  # more brings nothing measurable (TabRepo; AutoGluon's own setting 
 MAX_ROWS = 20_000  # for the choice of weights; the shipped score is taken on all rows
 SAME = 0.9999  # correlation from which on two members count as one
 NESTED = 5
+DEFAULT = "greedy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ def choose_weights(
 ) -> Ensemble:
     """Choose how to mix members; each is numbers (rows,) or probabilities (rows, classes), out of fold.
 
-    Greedy selection with replacement (Caruana et al. 2004), a simplex regression, the mean of the best three and the
-    best alone compete by nested cross-validation over the rows; a simpler one wins within one standard error.
-    Weights shrink towards the mean of the chosen members by 1000 / (rows + 1000).
+    Greedy selection with replacement (Caruana et al. 2004) is used unless the mean of all members, a regression over
+    the simplex or the best member alone beats it by more than one standard error in a nested cross-validation over
+    the rows. Weights shrink towards the mean of the chosen members by 1000 / (rows + 1000).
 
     Args:
         limit: at most so many members compete, the best by their own loss.
@@ -70,7 +71,7 @@ def choose_weights(
         return Ensemble(_spread(np.ones(1), kept, len(stack)), "single", losses[kept[0]], losses[kept[0]], {})
     problem = _Problem(stack[kept], y, w, metric, losses[kept])
     nested = {} if deadline() else _nested(problem, seed, deadline)
-    method = _simplest(nested) if nested else "greedy"
+    method = _surest(nested) if nested else DEFAULT
     weights = _shrink(METHODS[method](problem), len(y)) if method in ("greedy", "simplex") else METHODS[method](problem)
     loss = problem.loss(weights)
     means = {name: float(np.mean(values)) for name, values in nested.items()}
@@ -105,9 +106,7 @@ def _single(problem: _Problem) -> Weights:
 
 
 def _mean(problem: _Problem) -> Weights:
-    weights = np.zeros(len(problem.stack))
-    weights[np.argsort(problem.losses, kind="stable")[:3]] = 1 / min(3, len(weights))
-    return weights
+    return np.full(len(problem.stack), 1 / len(problem.stack))
 
 
 def _greedy(problem: _Problem) -> Weights:
@@ -191,16 +190,11 @@ def _nested(problem: _Problem, seed: int, deadline: Callable[[], bool]) -> dict[
     return found
 
 
-def _simplest(nested: dict[str, list[float]]) -> str:
-    """Return the first method that is not worse than the best by more than one standard error of the difference."""
+def _surest(nested: dict[str, list[float]]) -> str:
+    """Return the greedy choice unless another is better by more than one standard error of the difference."""
     best = min(nested, key=lambda name: float(np.mean(nested[name])))
-    for name in nested:
-        difference = np.array(nested[name]) - np.array(nested[best])
-        if difference.mean() <= difference.std(ddof=1) / np.sqrt(len(difference)) and name != "single":
-            return name
-        if name == "single" and name == best:
-            return name
-    return best
+    difference = np.array(nested[DEFAULT]) - np.array(nested[best])
+    return best if difference.mean() > difference.std(ddof=1) / np.sqrt(len(difference)) else DEFAULT
 
 
 def _shrink(weights: Weights, rows: int) -> Weights:
