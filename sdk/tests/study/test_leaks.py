@@ -31,7 +31,8 @@ def test_a_good_column_is_no_leak():
 
 def test_a_category_of_many_levels_is_not_mistaken_for_one():
     target = RNG.integers(0, 2, 2000)
-    assert find_leaks(table(np.arange(2000) % 1500, target=target, categories=(1500,)), 2) == []
+    noise = RNG.normal(size=2000)
+    assert find_leaks(table(np.arange(2000) % 1500, noise, target=target, categories=(1500, 0)), 2) == []
 
 
 def test_repeated_rows_are_counted():

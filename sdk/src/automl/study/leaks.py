@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["find_leaks"]
 
 MAX_ROWS = 5_000
-BINS = 32
-SURE_AUC, SURE_R2 = 0.995, 0.99
+BINS = 64
+SURE_AUC, SURE_R2 = 0.995, 0.97
 TWINS = 0.05
 MIN_ROWS = 50
 
