@@ -63,9 +63,10 @@ def data_path() -> Path:
 
 def _split(seed: int) -> tuple[pa.Table, pa.Table]:
     import numpy as np
-    from pyarrow import csv
 
-    table = csv.read_csv(data_path())
+    from automl.table import open_table
+
+    table = open_table(data_path())
     order = np.random.default_rng(seed).permutation(len(table))
     cut = round(HOLDOUT_SHARE * len(table))
     return table.take(order[cut:]), table.take(order[:cut])

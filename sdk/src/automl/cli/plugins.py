@@ -55,7 +55,7 @@ def _list(host: Plugins, as_json: bool) -> None:
 def _describe(host: Plugins, name: str, as_json: bool) -> None:
     provided = host.describe(name)
     info = next(info for info in host.infos() if info.name == name)
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"kind": kind, "name": full, "summary": provider.summary, "settings": _settings(name, provider)}
         for kind, full, provider in provided
     ]
