@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-# Before the modules with checks are imported: a failing check then shows the values it compared.
-_SUITES = ("cache", "conformance", "executor", "learner", "monitor", "plugin", "search", "server", "storage", "tracker")
-pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
-
-from automl_core.testing.cache import CacheConformance  # noqa: E402
-from automl_core.testing.conformance import Conformance  # noqa: E402
-from automl_core.testing.executor import ExecutorConformance  # noqa: E402
-from automl_core.testing.learner import LearnerConformance  # noqa: E402
-from automl_core.testing.monitor import MonitorConformance  # noqa: E402
-from automl_core.testing.plugin import PluginConformance  # noqa: E402
-from automl_core.testing.search import SearchConformance  # noqa: E402
-from automl_core.testing.server import ServerConformance  # noqa: E402
-from automl_core.testing.storage import StorageConformance  # noqa: E402
-from automl_core.testing.tracker import TrackerConformance  # noqa: E402
+if TYPE_CHECKING:
+    from automl_core.testing.cache import CacheConformance
+    from automl_core.testing.conformance import Conformance
+    from automl_core.testing.executor import ExecutorConformance
+    from automl_core.testing.learner import LearnerConformance
+    from automl_core.testing.monitor import MonitorConformance
+    from automl_core.testing.plugin import PluginConformance
+    from automl_core.testing.search import SearchConformance
+    from automl_core.testing.server import ServerConformance
+    from automl_core.testing.storage import StorageConformance
+    from automl_core.testing.tracker import TrackerConformance
 
 __all__ = [
     "CacheConformance",
@@ -31,3 +31,15 @@ __all__ = [
     "StorageConformance",
     "TrackerConformance",
 ]
+
+_MODULES = {name: f"{__name__}.{name.removesuffix('Conformance').lower() or 'conformance'}" for name in __all__}
+
+# Before these are imported: a failing check then shows the values it compared.
+pytest.register_assert_rewrite(*_MODULES.values(), f"{__name__}.tables")
+
+
+def __getattr__(name: str) -> Any:
+    # Only the suite of learners needs numpy.
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

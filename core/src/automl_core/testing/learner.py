@@ -7,20 +7,26 @@ import pickle
 import time
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from automl_core.data import BINARY, MULTICLASS, REGRESSION, TASKS, Column, Job, Model
-from automl_core.kinds import Exports, Learner, Portable, Portfolio, Resumes, Staged
+from automl_core.data import MULTICLASS, REGRESSION, TASKS, Column, Job, Model
+from automl_core.kinds import Learner, Portable, Portfolio, Resumes, Staged
 from automl_core.space import Choice, Params, Space
 from automl_core.testing.conformance import Conformance, at_once
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from automl_core.testing.tables import Table
+from automl_core.testing.tables import (
+    Table,
+    as_numbers,
+    assert_exports,
+    assert_sound,
+    first_of_each_class,
+    loss,
+    make_table,
+    predict_constant,
+)
 
 __all__ = ["LearnerConformance"]
 
@@ -55,8 +61,6 @@ class LearnerConformance(Conformance):
 
     @pytest.fixture
     def table(self, task: str) -> Table:
-        from automl_core.testing.tables import make_table
-
         return make_table(task)
 
     def job(self, table: Table, **changes: Any) -> Job:
@@ -93,36 +97,32 @@ class LearnerConformance(Conformance):
     def test_predictions_have_their_shape_and_type(self, learner: Learner, table: Table) -> None:
         model = learner.fit(self.job(table))
         for rows in (table.test, table.test[:1]):
-            _assert_sound(table, model.predict(table.values(rows)), len(rows))
+            assert_sound(table, model.predict(table.values(rows)), len(rows))
 
     def test_default_parameters_fit(self, learner: Learner, table: Table) -> None:
         model = learner.fit(table.job())
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     @pytest.mark.parametrize("seed", range(3))
     def test_sampled_parameters_fit(self, learner: Learner, table: Table, seed: int) -> None:
         params = learner.space(table.task).sample(Random(seed))
         model = learner.fit(table.job(params=params, seconds=5.0))
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     def test_it_finds_the_signal(self, learner: Learner, table: Table) -> None:
-        from automl_core.testing.tables import loss
-
         target = table.data.target[table.test]
         predicted = learner.fit(self.job(table)).predict(table.values(table.test))
-        constant = _constant(table, len(table.test))
+        constant = predict_constant(table, len(table.test))
         assert loss(table.task, target, predicted) < 0.8 * loss(table.task, target, constant)
 
     def test_it_fits_without_validation_rows(self, learner: Learner, table: Table) -> None:
         model = learner.fit(self.job(table, valid=None))
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     def test_missing_and_unseen_values_are_predicted(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         values = np.full((3, table.data.values.shape[1]), np.nan, np.float32)
         values[1, 3], values[2, :3] = 4.0, (3.0e38, -3.0e38, 0.0)
-        _assert_sound(table, learner.fit(self.job(table)).predict(values), 3)
+        assert_sound(table, learner.fit(self.job(table)).predict(values), 3)
 
     @pytest.mark.parametrize("column", [0, 3], ids=["number", "category"])
     def test_single_column_is_enough(self, learner: Learner, table: Table, column: int) -> None:
@@ -130,11 +130,9 @@ class LearnerConformance(Conformance):
             values=table.data.values[:, [column]].copy(order="C"), columns=(table.data.columns[column],)
         )
         model = learner.fit(self.job(one))
-        _assert_sound(one, model.predict(one.values(one.test)), len(one.test))
+        assert_sound(one, model.predict(one.values(one.test)), len(one.test))
 
     def test_useless_columns_do_no_harm(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         rows = len(table.data.target)
         useless = np.zeros((rows, 4), np.float32)
         useless[:, 1], useless[:, 2] = np.nan, np.linspace(-1e30, 1e30, rows)
@@ -143,38 +141,32 @@ class LearnerConformance(Conformance):
             values=np.concatenate([table.data.values, useless], axis=1), columns=(*table.data.columns, *columns)
         )
         model = learner.fit(self.job(wide))
-        _assert_sound(wide, model.predict(wide.values(wide.test)), len(wide.test))
+        assert_sound(wide, model.predict(wide.values(wide.test)), len(wide.test))
 
     def test_constant_target_is_predicted(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         target = np.full_like(table.data.target, 1.0)
         model = learner.fit(self.job(table.with_data(target=target)))
         predicted = model.predict(table.values(table.test))
-        _assert_sound(table, predicted, len(table.test))
+        assert_sound(table, predicted, len(table.test))
         if table.task == REGRESSION:
             assert np.allclose(predicted, 1.0, atol=1e-3)
         else:
             assert (predicted.argmax(axis=1) == 1).all()
 
     def test_class_that_no_train_row_has_keeps_its_place(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         if table.task != MULTICLASS:
             pytest.skip("needs three classes")
         absent = np.where(table.data.target == 1.0, 2.0, table.data.target)
         predicted = learner.fit(self.job(table.with_data(target=absent))).predict(table.values(table.test))
-        _assert_sound(table, predicted, len(table.test))
+        assert_sound(table, predicted, len(table.test))
         assert predicted[:, 1].mean() < predicted[:, 2].mean()
 
     def test_six_rows_are_enough(self, learner: Learner, table: Table) -> None:
-        rows = _first_of_each_class(table, 6)
+        rows = first_of_each_class(table, 6)
         model = learner.fit(self.job(table, train=rows, valid=None))
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     def test_weights_count(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         if not self.uses_weights:
             pytest.skip("all rows count the same")
         high = table.data.target > np.median(table.data.target) if table.task == REGRESSION else table.data.target == 1
@@ -186,8 +178,6 @@ class LearnerConformance(Conformance):
         assert means[0] < means[1]
 
     def test_monotone_column_is_followed(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         if not self.honours_monotone or table.task == MULTICLASS:
             pytest.skip("no promise is made")
         first, *others = table.data.columns
@@ -201,25 +191,19 @@ class LearnerConformance(Conformance):
     # ---- what it must not do
 
     def test_same_seed_gives_the_same_model(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         first, second = (learner.fit(self.job(table, seed=3)).predict(table.values(table.test)) for _ in range(2))
         assert np.array_equal(first, second)
 
     def test_tables_with_keys_do_not_mix(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         other = table.with_data(values=1 - table.data.values, target=table.data.target[::-1].copy())
         fresh = pickle.loads(pickle.dumps(learner))
-        named = [table.with_data(key="one"), _as_numbers(other).with_data(key="two")]
+        named = [table.with_data(key="one"), as_numbers(other).with_data(key="two")]
         both = [learner.fit(self.job(one)).predict(one.values(one.test)) for one in (*named, *named)]
         assert np.array_equal(both[0], both[2])
         assert np.array_equal(both[1], both[3])
         assert np.array_equal(both[1], fresh.fit(self.job(named[1])).predict(named[1].values(table.test)))
 
     def test_targets_of_other_rows_do_not_matter(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         target = table.data.target.copy()
         target[table.test] = 0.0 if table.task != REGRESSION else 1e6
         tables = (table, table.with_data(target=target))
@@ -227,15 +211,11 @@ class LearnerConformance(Conformance):
         assert np.array_equal(first, second)
 
     def test_threads_may_fit_at_once(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         job, values = self.job(table), table.values(table.test)
         alone = learner.fit(job).predict(values)
         assert all(np.array_equal(alone, other) for other in at_once(3, lambda _: learner.fit(job).predict(values)))
 
     def test_job_is_not_changed(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         weight = np.ones_like(table.data.target)
         data = replace(table.data, weight=weight)
         given: list[NDArray[Any]] = [data.values, data.target, weight, table.train, table.valid]
@@ -248,14 +228,12 @@ class LearnerConformance(Conformance):
         assert np.array_equal(values, asked, equal_nan=True)
 
     def test_data_may_be_read_only(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         weight, values = np.ones_like(table.data.target), table.values(table.test)
         data = replace(table.data, weight=weight)
         arrays: list[NDArray[Any]] = [data.values, data.target, weight, table.train, table.valid, values]
         for array in arrays:
             array.flags.writeable = False
-        _assert_sound(table, learner.fit(self.job(table, data=data)).predict(values), len(values))
+        assert_sound(table, learner.fit(self.job(table, data=data)).predict(values), len(values))
 
     def test_unknown_parameter_is_a_value_error(self, learner: Learner, table: Table) -> None:
         with pytest.raises(ValueError, match="no_such_parameter"):
@@ -268,8 +246,6 @@ class LearnerConformance(Conformance):
                 learner.fit(table.job(params={**self.params, name: value}))
 
     def test_unknown_objective_stands_for_the_usual_one(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         usual, unknown = (
             learner.fit(self.job(table, objective=objective)).predict(table.values(table.test))
             for objective in ("", "no_such_objective")
@@ -279,13 +255,11 @@ class LearnerConformance(Conformance):
     @pytest.mark.parametrize("objective", ["log_loss", "squared_error", "absolute_error", "quantile:0.9"])
     def test_objective_gives_sound_predictions(self, learner: Learner, table: Table, objective: str) -> None:
         model = learner.fit(self.job(table, objective=objective))
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     # ---- where it goes
 
     def test_learner_and_model_can_be_pickled(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         values = table.values(table.test)
         model = pickle.loads(pickle.dumps(learner)).fit(self.job(table))
         copy = pickle.loads(pickle.dumps(model))
@@ -293,8 +267,6 @@ class LearnerConformance(Conformance):
         assert copy.rounds == model.rounds
 
     def test_dumped_model_predicts_the_same(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         if not isinstance(learner, Portable):
             pytest.skip("models have no format of their own")
         model, values = learner.fit(self.job(table)), table.values(table.test)
@@ -308,11 +280,9 @@ class LearnerConformance(Conformance):
             learner.load(data)
 
     def test_exported_model_predicts_the_same(self, learner: Learner, table: Table) -> None:
-        _assert_exports(learner.fit(self.job(table)), table)
+        assert_exports(learner.fit(self.job(table)), table.data.values)
 
     def test_export_keeps_ties_and_extremes(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         # Values of the training rows themselves and of two neighbours: where a threshold is one float off, it shows.
         model = learner.fit(self.job(table, valid=None, train=table.train[:60]))
         known = table.values(table.train[:60])
@@ -320,7 +290,7 @@ class LearnerConformance(Conformance):
         sides = [np.where(numbers, np.nextafter(known, np.float32(end)), known) for end in (-np.inf, np.inf)]
         extremes = np.full((2, known.shape[1]), np.nan, np.float32)
         extremes[:, :3] = [[3.0e38], [-3.0e38]]
-        _assert_exports(model, table, np.concatenate([known, *sides, extremes]).astype(np.float32))
+        assert_exports(model, np.concatenate([known, *sides, extremes]).astype(np.float32))
 
     # ---- rounds and time
 
@@ -333,8 +303,6 @@ class LearnerConformance(Conformance):
 
     @pytest.mark.parametrize("seconds", [0.0, 0.3])
     def test_seconds_are_honoured(self, learner: Learner, task: str, seconds: float) -> None:
-        from automl_core.testing.tables import make_table
-
         table = make_table(task, rows=8000)
         learner.fit(self.job(make_table(task, rows=100)))  # loads the library
         started = time.perf_counter()
@@ -343,7 +311,7 @@ class LearnerConformance(Conformance):
             pytest.skip("it does not fit in rounds")
         assert time.perf_counter() - started < seconds + self.grace
         assert model.rounds >= 1
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
     def test_curve_covers_the_rounds(self, learner: Learner, table: Table) -> None:
         model = _staged(learner.fit(self.job(table)))
@@ -352,8 +320,6 @@ class LearnerConformance(Conformance):
         assert all(math.isfinite(value) for value in model.curve)
 
     def test_cut_model_is_the_one_of_that_round(self, learner: Learner, table: Table) -> None:
-        import numpy as np
-
         model, values = _staged(learner.fit(self.job(table))), table.values(table.test)
         assert model.rounds is not None
         cuts = {rounds: model.cut(rounds) for rounds in {1, model.rounds, len(model.curve)}}
@@ -363,7 +329,7 @@ class LearnerConformance(Conformance):
 
     def test_cut_model_exports_the_same(self, learner: Learner, table: Table) -> None:
         model = _staged(learner.fit(self.job(table)))
-        _assert_exports(model.cut(max(1, len(model.curve) // 2)), table)
+        assert_exports(model.cut(max(1, len(model.curve) // 2)), table.data.values)
 
     def test_resumed_model_has_more_rounds(self, learner: Learner, table: Table) -> None:
         if not isinstance(learner, Resumes):
@@ -371,7 +337,7 @@ class LearnerConformance(Conformance):
         job = self.job(table, valid=None, rounds=5)
         model = learner.resume(learner.fit(job), job)
         assert model.rounds == 10
-        _assert_sound(table, model.predict(table.values(table.test)), len(table.test))
+        assert_sound(table, model.predict(table.values(table.test)), len(table.test))
 
 
 def _assert_inside(space: Space, params: Params) -> None:
@@ -381,61 +347,7 @@ def _assert_inside(space: Space, params: Params) -> None:
         assert condition is None or condition.name not in params or condition.holds(params), f"{name} has no effect"
 
 
-def _assert_sound(table: Table, predicted: NDArray[np.float64], rows: int) -> None:
-    import numpy as np
-
-    from automl_core.testing.tables import CLASSES
-
-    assert isinstance(predicted, np.ndarray)
-    assert predicted.dtype == np.float64
-    assert predicted.shape == ((rows,) if table.task == REGRESSION else (rows, CLASSES[table.task]))
-    assert np.isfinite(predicted).all()
-    if table.task != REGRESSION:
-        assert (predicted >= 0).all()
-        assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-6)
-
-
-def _assert_exports(model: Model, table: Table, values: NDArray[np.float32] | None = None) -> None:
-    import numpy as np
-
-    from automl_core.testing.flat import evaluate
-
-    flat = model.export() if isinstance(model, Exports) else None
-    if flat is None:
-        pytest.skip("this model has no flat form")
-    if values is None:
-        values = table.data.values
-    assert np.allclose(evaluate(flat, values), model.predict(values), rtol=1e-6, atol=1e-6)
-
-
 def _staged(model: Model) -> Any:
     if not isinstance(model, Staged):
         pytest.skip("it does not know its loss by round")
     return model
-
-
-def _constant(table: Table, rows: int) -> NDArray[np.float64]:
-    """Predict the mean, or the shares of the classes, of the train rows."""
-    import numpy as np
-
-    from automl_core.testing.tables import CLASSES
-
-    known = table.data.target[table.train]
-    if table.task == REGRESSION:
-        return np.full(rows, known.mean())
-    return np.tile(np.bincount(known.astype(int), minlength=CLASSES[table.task]) / len(known), (rows, 1))
-
-
-def _first_of_each_class(table: Table, count: int) -> NDArray[np.int64]:
-    import numpy as np
-
-    if table.task == REGRESSION:
-        return table.train[:count]
-    target = table.data.target[table.train]
-    each = count // (2 if table.task == BINARY else 3)
-    return np.sort(np.concatenate([table.train[target == one][:each] for one in np.unique(target)]))
-
-
-def _as_numbers(table: Table) -> Table:
-    """Declare all columns numbers."""
-    return table.with_data(columns=tuple(replace(column, categories=0) for column in table.data.columns))

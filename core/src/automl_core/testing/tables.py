@@ -1,4 +1,7 @@
-"""Small tables for learners, made from a seed: numbers, categories, missing values, and a signal to find."""
+"""Small tables for learners, made from a seed, and what predictions of them must be like.
+
+Numbers, categories, missing values, and a signal to find.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from automl_core.data import BINARY, MULTICLASS, REGRESSION, Column, Data, Job
+from automl_core.data import BINARY, MULTICLASS, REGRESSION, Column, Data, Job, Model
+from automl_core.kinds import Exports
+from automl_core.testing.flat import evaluate
 
-__all__ = ["UNSEEN", "Table", "loss", "make_table"]
+__all__ = [
+    "CLASSES",
+    "UNSEEN",
+    "Table",
+    "as_numbers",
+    "assert_exports",
+    "assert_sound",
+    "first_of_each_class",
+    "loss",
+    "make_table",
+    "predict_constant",
+]
 
 CLASSES = {BINARY: 2, MULTICLASS: 3, REGRESSION: 0}
 UNSEEN = 4  # a code of the column "kind" that no row of `train` has
@@ -69,3 +86,44 @@ def _target(task: str, signal: NDArray[np.float64]) -> NDArray[np.float64]:
         return signal
     cuts = np.quantile(signal, np.arange(1, CLASSES[task]) / CLASSES[task])
     return np.searchsorted(cuts, signal).astype(np.float64)
+
+
+def assert_sound(table: Table, predicted: NDArray[np.float64], rows: int) -> None:
+    """Assert that predictions of so many rows have their shape and type, are finite, and sum to one."""
+    assert isinstance(predicted, np.ndarray)
+    assert predicted.dtype == np.float64
+    assert predicted.shape == ((rows,) if table.task == REGRESSION else (rows, CLASSES[table.task]))
+    assert np.isfinite(predicted).all()
+    if table.task != REGRESSION:
+        assert (predicted >= 0).all()
+        assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-6)
+
+
+def assert_exports(model: Model, values: NDArray[np.float32]) -> None:
+    """Assert that the flat form of a model predicts what the model does; skip where it has none."""
+    flat = model.export() if isinstance(model, Exports) else None
+    if flat is None:
+        pytest.skip("this model has no flat form")
+    assert np.allclose(evaluate(flat, values), model.predict(values), rtol=1e-6, atol=1e-6)
+
+
+def predict_constant(table: Table, rows: int) -> NDArray[np.float64]:
+    """Predict the mean, or the shares of the classes, of the train rows."""
+    known = table.data.target[table.train]
+    if table.task == REGRESSION:
+        return np.full(rows, known.mean())
+    return np.tile(np.bincount(known.astype(int), minlength=CLASSES[table.task]) / len(known), (rows, 1))
+
+
+def first_of_each_class(table: Table, count: int) -> NDArray[np.int64]:
+    """Return `count` train rows with all classes among them."""
+    if table.task == REGRESSION:
+        return table.train[:count]
+    target = table.data.target[table.train]
+    each = count // CLASSES[table.task]
+    return np.sort(np.concatenate([table.train[target == one][:each] for one in np.unique(target)]))
+
+
+def as_numbers(table: Table) -> Table:
+    """Declare all columns numbers."""
+    return table.with_data(columns=tuple(replace(column, categories=0) for column in table.data.columns))
