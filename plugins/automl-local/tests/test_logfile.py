@@ -73,7 +73,9 @@ def test_killed_appender_leaves_all_that_it_was_told_is_there(tmp_path: Path, li
 def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path)
     storage.append("log", b"x")
-    code = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"
+    code = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code, log_file(storage)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
@@ -173,7 +175,7 @@ def test_append_to_a_log_that_is_deleted_meanwhile_lands_in_the_new_one(tmp_path
 
 def test_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ComponentUnavailable, match="plugin 'file' cannot write .*Not a directory"):
+    with pytest.raises(ComponentUnavailable, match=r"plugin 'file' cannot write .*Not a directory"):
         FileStorage(tmp_path / "file").append("log", b"x")
     assert list(FileStorage(tmp_path / "file").keys()) == []
 

@@ -17,7 +17,7 @@ from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-unt
 
 from automl_core import ComponentUnavailable, Executor, Shared
 from automl_local.shared import share_by_file
-from automl_local.worker import prepare
+from automl_local.worker import call, pack, prepare, unpack
 
 __all__ = ["ProcessesExecutor"]
 
@@ -41,7 +41,7 @@ class ProcessesExecutor(Executor):
         self._lock = RLock()
         self._pool: ProcessPoolExecutor | None = None
         self._waiting: deque[Task] = deque()
-        self._running: set[Future[Any]] = set()
+        self._running: set[Future[bytes]] = set()
         self._folder: Path | None = None
         self._shares = 0
         self._closed = False
@@ -110,32 +110,35 @@ class ProcessesExecutor(Executor):
 
     def _start(self, future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            inner = self._submit(fn, args)
+            inner = self._submit(pack((fn, args)))
         except Exception as error:  # noqa: BLE001 - handed on by the future
             future.set_exception(error)
             return
         self._running.add(inner)
         inner.add_done_callback(partial(self._land, future))
 
-    def _submit(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> Future[Any]:
+    def _submit(self, task: bytes) -> Future[bytes]:
         if self._pool is None:
             self._pool = self._make_pool()
         try:
-            inner: Future[Any] = self._pool.submit(fn, *args)
+            inner: Future[bytes] = self._pool.submit(call, task)
         except BrokenExecutor:
             self._pool = self._make_pool()
-            inner = self._pool.submit(fn, *args)
+            inner = self._pool.submit(call, task)
         return inner
 
     def _make_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._capacity, initializer=prepare, initargs=(os.getpid(),))
 
-    def _land(self, future: Future[Any], inner: Future[Any]) -> None:
+    def _land(self, future: Future[Any], inner: Future[bytes]) -> None:
         with self._lock:
             self._running.discard(inner)
-        error = inner.exception()
+        try:
+            result, error = unpack(inner.result())
+        except BaseException as raised:  # noqa: BLE001 - a dead worker, or a result that cannot be unpickled here
+            result, error = None, raised
         if error is None:
-            future.set_result(inner.result())
+            future.set_result(result)
         else:
             future.set_exception(error)
         if not self._closed:

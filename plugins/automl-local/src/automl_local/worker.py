@@ -1,13 +1,18 @@
-"""What a worker process does before its first task."""
+"""What a worker process does: before its first task, and with each."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 import time
+import traceback
+from typing import Any
 
-__all__ = ["prepare"]
+import cloudpickle  # type: ignore[import-untyped]
+
+__all__ = ["call", "pack", "prepare", "unpack"]
 
 INTERVAL = 1.0  # seconds between two looks at the parent
 
@@ -22,3 +27,35 @@ def _follow(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(INTERVAL)
     os._exit(1)
+
+
+def pack(value: Any) -> bytes:
+    """Pickle a value; functions and classes of the main script, and closures, by value."""
+    return bytes(cloudpickle.dumps(value, protocol=5))
+
+
+def unpack(data: bytes) -> Any:
+    return pickle.loads(data)  # noqa: S301 - from our own parent or worker
+
+
+def call(task: bytes) -> bytes:
+    """Run a packed (function, arguments) and return a packed (result, error).
+
+    Packing and unpacking happen here and in the parent, not in the pool's queues, where a task or result that cannot
+    be unpickled would break the pool for all.
+    """
+    try:
+        fn, args = unpack(task)
+        return pack((fn(*args), None))
+    except BaseException as error:  # noqa: BLE001 - the parent's future hands it on
+        return _pack_error(error)
+
+
+def _pack_error(error: BaseException) -> bytes:
+    error.add_note("in the worker:\n" + "".join(traceback.format_exception(error)))
+    try:
+        packed = pack((None, error))
+        unpack(packed)  # many exceptions can be pickled but not unpickled: their __init__ takes other arguments
+    except Exception:  # noqa: BLE001 - whatever its pickling raises
+        return pack((None, RuntimeError("".join(traceback.format_exception_only(error)))))
+    return packed
