@@ -1,0 +1,127 @@
+"""Whether the arrays of a flat model are what `automl_core.flat` says: what passes cannot make the kernel stray."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_core import Additive, Arithmetic, DataError, Derived, Flat, Forest, Lookup
+from automl_core.flat import LINKS, OPERATORS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DEEPEST", "DTYPES", "check_flat"]
+
+DEEPEST = 4096  # levels of a tree
+
+DTYPES: dict[type[Any], dict[str, str]] = {
+    Lookup: {"source": "int32", "threshold": "float32", "equal": "bool", "keys": "uint64", "values": "float32"},
+    Forest: {
+        "feature": "int32", "threshold": "float32", "left": "int32", "right": "int32", "missing_left": "bool",
+        "category": "int32", "words": "int32", "bits": "uint32", "values": "float64", "roots": "int32",
+        "output": "int32", "base": "float64", "cover": "float32", "gain": "float32",
+    },
+    Additive: {
+        "weight": "float64", "missing": "float64", "low": "float64", "high": "float64", "table": "float64",
+        "table_start": "int32", "base": "float64",
+    },
+}  # fmt: skip
+
+
+def check_flat(flat: Flat, columns: int) -> None:
+    """Raise DataError where a flat model over `columns` encoded columns contradicts its own description."""
+    _require(isinstance(flat, Forest | Additive), f"{type(flat).__name__} is no kind of flat model")
+    _require(flat.columns == columns, f"it reads {flat.columns} columns instead of {columns}")
+    _check_arrays(flat)
+    _require(flat.link in LINKS, f"the link {flat.link!r} is unknown")
+    _require(flat.base.ndim == 1 and len(flat.base) > 0, "base has a wrong shape")
+    single = flat.link in ("identity", "sigmoid", "exp")
+    _require(not single or len(flat.base) == 1, f"the link {flat.link!r} has {len(flat.base)} outputs")
+    _require(bool(np.isfinite(flat.base).all()) and math.isfinite(flat.scale), "base or scale is not finite")
+    for item in flat.derived:
+        _check_derived(item, columns)
+    if isinstance(flat, Forest):
+        _check_forest(flat)
+    else:
+        _check_additive(flat)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise DataError(f"a part of the model is damaged: {message}. Save the model again from where it was fitted.")
+
+
+def _check_arrays(item: Flat | Lookup) -> None:
+    wanted = DTYPES[type(item)]
+    for field in fields(item):
+        array = getattr(item, field.name)
+        if field.name in wanted and not (array is None and field.name in ("cover", "gain")):
+            right = isinstance(array, np.ndarray) and array.dtype == wanted[field.name]
+            _require(right, f"{type(item).__name__}.{field.name} is not of type {wanted[field.name]}")
+
+
+def _check_derived(item: Derived, columns: int) -> None:
+    if isinstance(item, Arithmetic):
+        _require(item.operator in OPERATORS, f"the operator {item.operator!r} is unknown")
+        _require(0 <= item.left < columns and 0 <= item.right < columns, "arithmetic reads a column that is not there")
+        return
+    _require(isinstance(item, Lookup), "a derived column is of an unknown kind")
+    _check_arrays(item)
+    shapes = {item.source.shape, item.threshold.shape, item.equal.shape}
+    _require(shapes == {(item.source.size,)}, "a lookup's digits differ in shape")
+    _require(_within(item.source, columns), "a lookup reads a column that is not there")
+    _require(item.keys.ndim == 1 and item.keys.shape == item.values.shape, "a lookup's keys and values differ in shape")
+    _require(bool((item.keys[1:] > item.keys[:-1]).all()), "a lookup's keys are not sorted")
+
+
+def _check_forest(forest: Forest) -> None:
+    nodes, wide, outputs = forest.feature.size, forest.columns + len(forest.derived), len(forest.base)
+    for name in ("feature", "threshold", "left", "right", "missing_left", "category", "words", "cover", "gain"):
+        array = getattr(forest, name)
+        _require(array is None or array.shape == (nodes,), f"Forest.{name} has a wrong shape")
+    _require(forest.bits.ndim == 1, "Forest.bits has a wrong shape")
+    _require(forest.values.ndim == 2 and forest.values.shape[1] > 0, "Forest.values has a wrong shape")
+    _require(bool(np.isfinite(forest.values).all()), "a leaf is not finite")
+    _require(forest.roots.ndim == 1 and forest.roots.shape == forest.output.shape, "Forest.roots has a wrong shape")
+    _require(_within(forest.roots, nodes), "a root is no node")
+    width = forest.values.shape[1]
+    _require(width <= outputs and _within(forest.output, outputs - width + 1), "a tree adds to outputs beyond the last")
+    inner = forest.feature >= 0
+    _require(bool((forest.feature < wide).all()), "a node reads a column that is not there")
+    _require(_within(forest.left[~inner], len(forest.values)), "a leaf has no value")
+    children = np.concatenate([forest.left[inner], forest.right[inner]])
+    _require(_within(children, nodes), "a child is no node")
+    # One parent each and none for a root: then what is reached from the roots has no cycle.
+    parents = np.bincount(np.concatenate([children, forest.roots]), minlength=nodes)
+    _require(bool((parents <= 1).all()), "a node has two parents")
+    sets = inner & (forest.category >= 0)
+    ends = forest.category[sets].astype(np.int64) + forest.words[sets]
+    _require(
+        bool((forest.words[sets] >= 0).all()) and bool((ends <= forest.bits.size).all()), "a set ends beyond its bits"
+    )
+    for name in ("cover", "gain"):
+        array = getattr(forest, name)
+        finite = array is None or bool((np.isfinite(array) & (array >= 0)).all())
+        _require(finite, f"Forest.{name} is negative or not finite")
+
+
+def _check_additive(additive: Additive) -> None:
+    wide, outputs = additive.columns + len(additive.derived), len(additive.base)
+    for name in ("weight", "missing"):
+        array = getattr(additive, name)
+        _require(array.shape == (wide, outputs), f"Additive.{name} has a wrong shape")
+        _require(bool(np.isfinite(array).all()), f"Additive.{name} is not finite")
+    for name in ("low", "high", "table_start"):
+        _require(getattr(additive, name).shape == (wide,), f"Additive.{name} has a wrong shape")
+    _require(bool((additive.low <= additive.high).all()), "a range of an additive model is empty")
+    _require(additive.table.ndim == 2 and additive.table.shape[1] == outputs, "Additive.table has a wrong shape")
+    _require(bool(np.isfinite(additive.table).all()), "Additive.table is not finite")
+    _require(bool((additive.table_start <= len(additive.table)).all()), "a column's table is not there")
+
+
+def _within(numbers: NDArray[np.int32], end: int) -> bool:
+    return bool(((numbers >= 0) & (numbers < end)).all())

@@ -1,0 +1,232 @@
+"""Compile an ensemble of flat models into the arrays that the kernel, and numpy in its place, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.predictor.columns import Columns, assign_columns
+from automl.predictor.layout import Layout, lay_out
+from automl.predictor.leaves import LeafMaskBuilder, LeafMasks
+from automl.predictor.lookups import Lookups, join_lookups
+from automl.predictor.sets import Sets, join_sets
+from automl_core import Additive, Derived, Forest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl.predictor.parts import Part
+
+__all__ = ["LINK_CODES", "Program", "compile_parts"]
+
+LINK_CODES = {"identity": 0, "sigmoid": 1, "softmax": 2, "probability": 3, "exp": 4}
+PLAIN, WITH_SETS, OBLIVIOUS = 0, 1, 2
+DEEPEST_OBLIVIOUS = 16  # leaves of an oblivious tree are stored in full
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """An ensemble as arrays; the kernel's source says how they are read.
+
+    A block of rows has one row per entry of `columns.fills`. Rows of arrays, all int64 where not said otherwise:
+
+    Attributes:
+        columns: how the block is filled. derived: the distinct derived columns. lookups: their tables. sets: of codes.
+        inputs: encoded columns. outputs: of the ensemble: 1, or one per class. temperature: of the probabilities.
+        value: uint32 (nodes,): the bits of a threshold, the place of a set, or the number of a leaf's value.
+        feature: int64 (nodes,), column of the block. delta: int64 (nodes,), to the first child, 0 for a leaf.
+        reals: float64, all values of leaves, bases, tables.
+        trees: (trees, 10): first node, kind, first output, width, depth, place of its values in `reals`, end node, then as
+            `LeafMasks` says: words of its leaves, 0 where rows go down it; place in `spans`; place in `rows`.
+        parts: (parts, 8): additive, link, outputs, first tree or term, end, place of base, place of table, its rows.
+        part_reals: float64 (parts, 2): weight, scale.
+        terms: (terms, 4): column of the block, first row of the table or -1, place of low, high, weights, missing; 0.
+        leaves: for the way of many rows through small trees.
+        source: int64 (nodes,), for each node its part; node: int32 (nodes,), and its number there.
+    """
+
+    columns: Columns
+    derived: tuple[Derived, ...]
+    lookups: Lookups
+    sets: Sets
+    inputs: int
+    outputs: int
+    temperature: float
+    value: NDArray[np.uint32]
+    feature: NDArray[np.int64]
+    delta: NDArray[np.int64]
+    reals: NDArray[np.float64]
+    trees: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    part_reals: NDArray[np.float64]
+    terms: NDArray[np.int64]
+    leaves: LeafMasks
+    source: NDArray[np.int64]
+    node: NDArray[np.int32]
+
+
+def compile_parts(
+    parts: Sequence[Part], *, columns: int, outputs: int, temperature: float = 1.0, oblivious: bool = True
+) -> Program:
+    """Compile checked parts (see `check_flat`).
+
+    Args:
+        columns: encoded columns. outputs: 1, or the number of classes.
+        oblivious: evaluate trees whose levels ask one question each by their answers' bits.
+    """
+    flats = [part.flat for part in parts]
+    lookups, derived, places = join_lookups(flats, columns)
+    sets, set_places = join_sets(flats)
+    block, features = assign_columns(flats, places, inputs=columns)
+    builder = _Builder(block, oblivious)
+    for i, part in enumerate(parts):
+        if isinstance(part.flat, Forest):
+            builder.add_forest(i, part.flat, features[i], set_places[i])
+        else:
+            builder.add_additive(part.flat, features[i])
+    scales = [[part.weight, part.flat.scale] for part in parts]
+    return Program(
+        columns=block,
+        derived=derived,
+        lookups=lookups,
+        sets=sets,
+        inputs=columns,
+        outputs=outputs,
+        temperature=temperature,
+        value=_join(builder.value, np.uint32),
+        feature=_join(builder.feature, np.int64),
+        delta=_join(builder.delta, np.int64),
+        reals=_join(builder.reals, np.float64),
+        trees=_join(builder.trees, np.int64, (0, 10)),
+        parts=np.array(builder.parts, dtype=np.int64).reshape(-1, 8),
+        part_reals=np.array(scales, dtype=np.float64).reshape(-1, 2),
+        terms=_join(builder.terms, np.int64, (0, 4)),
+        leaves=builder.leaves.finish(),
+        source=_join(builder.source, np.int64),
+        node=_join(builder.node, np.int32),
+    )
+
+
+def _join(arrays: list[NDArray[Any]], dtype: type, shape: tuple[int, ...] = (0,)) -> NDArray[Any]:
+    return np.concatenate([np.empty(shape, dtype=dtype), *arrays]).astype(dtype, copy=False)
+
+
+class _Builder:
+    """Collects the arrays of a program, part by part."""
+
+    def __init__(self, columns: Columns, oblivious: bool) -> None:
+        self._columns, self._oblivious = columns, oblivious
+        self._nodes = self._trees = self._terms = self._size = 0
+        self.value: list[NDArray[Any]] = []
+        self.feature: list[NDArray[Any]] = []
+        self.delta: list[NDArray[Any]] = []
+        self.reals: list[NDArray[Any]] = []
+        self.trees: list[NDArray[Any]] = []
+        self.terms: list[NDArray[Any]] = []
+        self.source: list[NDArray[Any]] = []
+        self.node: list[NDArray[Any]] = []
+        self.parts: list[list[int]] = []
+        self.leaves = LeafMaskBuilder(columns.first_set)
+
+    def _add_reals(self, numbers: NDArray[np.float64]) -> int:
+        place = self._size
+        self.reals.append(numbers.ravel())
+        self._size += numbers.size
+        return place
+
+    # ---- forests
+
+    def add_forest(self, part: int, forest: Forest, feature: NDArray[np.int64], sets: NDArray[np.int64]) -> None:
+        leaf = forest.feature < 0
+        value = _values(forest, leaf, sets)
+        flipped = ~leaf & (forest.category < 0) & forest.missing_left
+        first = np.where(flipped, forest.right, forest.left)
+        second = np.where(flipped, forest.left, forest.right)
+        question = feature.astype(np.uint64) << np.uint64(32) | value
+        question[leaf] = 0
+        layout = lay_out(forest, first, second, question)
+        begin, count = self._trees, len(forest.roots)
+        rows = np.zeros((count, 10), dtype=np.int64)
+        rows[:, 2], rows[:, 3], rows[:, 4] = forest.output, forest.values.shape[1], layout.depth
+        if self._oblivious and bool((layout.oblivious & (layout.depth <= DEEPEST_OBLIVIOUS)).all()):
+            rows[:, 1] = OBLIVIOUS
+            for tree in range(count):
+                self._add_levels(part, forest, layout, rows[tree], tree, value, feature)
+        else:
+            rows[:, 0], rows[:, 6] = layout.begin[:-1] + self._nodes, layout.begin[1:] + self._nodes
+            rows[:, 1], rows[:, 5] = self._has_sets(layout, feature), self._add_reals(forest.values)
+            self._add_nodes(part, layout.node, layout.delta, value, feature)
+            rows[:, 7:10] = self.leaves.add(layout, value[layout.node], feature[layout.node])
+        self.trees.append(rows)
+        self._trees += count
+        base = self._add_reals(forest.base)
+        self.parts.append([0, LINK_CODES[forest.link], len(forest.base), begin, self._trees, base, 0, 0])
+
+    def _has_sets(self, layout: Layout, feature: NDArray[np.int64]) -> NDArray[np.int64]:
+        asks = feature[layout.node] >= self._columns.first_set
+        running = np.concatenate([[0], np.cumsum(asks)])
+        return (running[layout.begin[1:]] > running[layout.begin[:-1]]).astype(np.int64) * WITH_SETS
+
+    def _add_nodes(
+        self, part: int, node: NDArray[np.int32], delta: NDArray[np.int64],
+        value: NDArray[np.uint32], feature: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        self.value.append(value[node])
+        self.feature.append(feature[node])
+        self.delta.append(delta)
+        self.source.append(np.full(len(node), part, dtype=np.int64))
+        self.node.append(node)
+        self._nodes += len(node)
+
+    def _add_levels(
+        self, part: int, forest: Forest, layout: Layout, row: NDArray[np.int64], tree: int,
+        value: NDArray[np.uint32], feature: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Add a tree as one node per level, and its leaves in full."""
+        first, depth = int(layout.begin[tree]), int(layout.depth[tree])
+        heads = layout.node[first + (1 << np.arange(depth)) - 1]
+        leaves = layout.node[first + (1 << depth) - 1 : layout.begin[tree + 1]]
+        row[0], row[6] = self._nodes, self._nodes + depth
+        row[5] = self._add_reals(forest.values[forest.left[leaves]])
+        self._add_nodes(part, heads, np.zeros(depth, dtype=np.int64), value, feature)
+
+    # ---- additive models
+
+    def add_additive(self, additive: Additive, feature: NDArray[np.int64]) -> None:
+        """Add one term per column that has any weight."""
+        outputs = len(additive.base)
+        table = self._add_reals(additive.table)
+        used = np.flatnonzero(feature >= 0)
+        numbers = np.concatenate(
+            [additive.low[used, None], additive.high[used, None], additive.weight[used], additive.missing[used]], axis=1
+        )
+        place = self._add_reals(numbers)
+        terms = np.zeros((len(used), 4), dtype=np.int64)
+        terms[:, 0], terms[:, 1] = feature[used], np.maximum(additive.table_start[used], -1)
+        terms[:, 2] = place + np.arange(len(used)) * numbers.shape[1]
+        self.terms.append(terms)
+        begin, self._terms = self._terms, self._terms + len(used)
+        base = self._add_reals(additive.base)
+        link = LINK_CODES[additive.link]
+        self.parts.append([1, link, outputs, begin, self._terms, base, table, len(additive.table)])
+
+
+def _values(forest: Forest, leaf: NDArray[np.bool_], sets: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return what each node compares with, as bits; the number of its value for a leaf."""
+    threshold = forest.threshold.copy()
+    left = forest.missing_left & (forest.category < 0)
+    # Missing goes left: ask the negated column whether it is below, with the children exchanged, so that
+    # "not (value <= threshold)" sends missing to the second child, the left one.
+    with np.errstate(all="ignore"):
+        negated = np.nextafter(-threshold, np.float32(-np.inf))
+    negated[np.isposinf(threshold)] = np.nan
+    negated[np.isnan(threshold)] = np.inf
+    threshold[left] = negated[left]
+    value = threshold.view(np.uint32).copy()
+    in_set = ~leaf & (forest.category >= 0)
+    value[in_set] = sets[in_set]
+    value[leaf] = forest.left[leaf]
+    return value
