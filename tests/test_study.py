@@ -1,0 +1,115 @@
+"""The study over real executors and storages, with learners that go wrong on purpose."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from automl import AutoML
+from automl_core import AutoMLError, hookimpl
+from automl_core.settings import load_settings
+
+
+def fit(table, tmp_path, learners, *, executor="threads", listeners=(), **options):
+    settings = load_settings(
+        executor=executor, search="random", learners=learners, directory=str(tmp_path / "automl"), trackers=()
+    )
+    options = {"time_limit": None, "max_trials": 4, "n_jobs": 2, **options}
+    return AutoML(settings=settings, listeners=listeners, **options).fit(*table)
+
+
+def states(engine):
+    return {row["learner"]: (row["state"], row["error"]) for row in engine.leaderboard()}
+
+
+def test_a_learner_from_outside_shows_up_in_the_leaderboard(table, tmp_path, odd_learners):
+    engine = fit(table, tmp_path, ("odd.works",))
+    assert states(engine)["odd.works"][0] == "complete"
+    assert engine.score(*table) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("learner", "reason"), [("odd.crashes", "RuntimeError: out of luck"), ("odd.nan", "not all finite")]
+)
+def test_a_learner_that_goes_wrong_is_a_failed_trial_with_its_reason(table, tmp_path, odd_learners, learner, reason):
+    engine = fit(table, tmp_path, (learner, "odd.works"))
+    assert states(engine)[learner][0] == "failed"
+    assert reason in states(engine)[learner][1]
+    assert states(engine)["odd.works"][0] == "complete"
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_a_learner_that_exits_the_process_ends_its_trial_alone(table, tmp_path, odd_learners, executor):
+    engine = fit(table, tmp_path, ("odd.exits", "odd.works"), executor=executor)
+    assert states(engine)["odd.exits"][0] == "failed"
+    assert engine.score(*table) > 0.9
+
+
+def test_a_learner_that_hangs_does_not_hold_the_study(table, tmp_path, odd_learners):
+    started = time.monotonic()
+    engine = fit(table, tmp_path, ("odd.works", "odd.hangs"), time_limit=6.0, max_trials=None)
+    assert time.monotonic() - started < 8
+    assert engine.score(*table) > 0.9
+
+
+def test_nothing_that_works_still_gives_an_answer(table, tmp_path, odd_learners):
+    engine = fit(table, tmp_path, ("odd.crashes",), max_trials=1)
+    share = np.mean(table[1])
+    assert engine.predict_proba(table[0][:3])[:, 1] == pytest.approx(share)
+
+
+def test_the_same_seed_and_trials_give_the_same_model_on_every_executor(table, tmp_path, odd_learners):
+    said = {}
+    for executor in ("serial", "threads", "processes"):
+        engine = fit(table, tmp_path / executor, ("odd.works",), executor=executor, max_trials=8)
+        said[executor] = ([(row["name"], row["score"]) for row in engine.leaderboard()], engine.predict_proba(table[0]))
+    assert said["serial"][0] == said["threads"][0] == said["processes"][0]
+    assert (said["serial"][1] == said["processes"][1]).all()
+
+
+def test_events_come_in_order(table, tmp_path, odd_learners):
+    class Witness:
+        def __init__(self):
+            self.seen = []
+
+        @hookimpl
+        def automl_study_started(self, study):
+            self.seen.append("started")
+
+        @hookimpl
+        def automl_trial_finished(self, trial):
+            self.seen.append(trial.id)
+
+        @hookimpl
+        def automl_study_finished(self, error):
+            self.seen.append(error)
+
+    witness = Witness()
+    fit(table, tmp_path, ("odd.works",), listeners=[witness], max_trials=2)
+    assert witness.seen == ["started", 0, 1, None]
+
+
+def test_an_interrupt_keeps_what_is_fitted(table, tmp_path, odd_learners):
+    class Impatient:
+        @hookimpl
+        def automl_trial_finished(self, trial):
+            if trial.id == 2:
+                raise KeyboardInterrupt
+
+    engine = fit(table, tmp_path, ("odd.works",), listeners=[Impatient()], max_trials=50)
+    assert engine.outcome_.interrupted
+    assert engine.score(*table) > 0.9
+
+
+def test_no_learner_for_the_task_is_said(table, tmp_path, odd_learners):
+    X, _ = table
+    y = np.arange(400) % 3
+    with pytest.raises(AutoMLError, match="multiclass"):
+        fit((X, y), tmp_path, ("odd.works",))
+
+
+def test_a_finished_study_leaves_no_journal_behind(table, tmp_path, odd_learners):
+    fit(table, tmp_path, ("odd.works",))
+    assert not [path for path in (tmp_path / "automl").rglob("*") if path.is_file()]
