@@ -290,7 +290,7 @@ class Loop:
         member.running -= 1
         try:
             result = future.result()
-        except (Exception, CancelledError) as error:
+        except (Exception, CancelledError, SystemExit) as error:  # a learner may even call sys.exit
             if isinstance(error, AutoMLError) and not isinstance(error, ValueError):
                 raise
             self._fail(member, f"{type(error).__name__}: {error}")
