@@ -185,7 +185,7 @@ def _head(file: File) -> bytes:
 
 def _separator(head: bytes) -> str:
     """Return the separator that the first line holds most often, outside of quotes."""
-    line = re.sub(rb'"[^"]*"', b"", head).splitlines()[0] if head else b""
+    line = next(iter(re.sub(rb'"[^"]*"', b"", head).splitlines()), b"")
     counts = {mark: line.count(mark.encode()) for mark in ",;\t|"}
     best = max(counts, key=lambda mark: counts[mark])
     return best if counts[best] else ","

@@ -176,8 +176,10 @@ def _read_numbers(levels: Levels) -> NDArray[np.float64] | None:
 
 
 def _read_dates(levels: Levels) -> NDArray[np.int64] | None:
-    words = [value for value in levels.values[:SAMPLE] if value.strip().lower() not in MISSING_WORDS]
-    if not words or sum(parse_date(word) != MISSING for word in words) < READABLE_DATES * len(words):
+    sample = list(zip(levels.values[:SAMPLE], levels.counts.tolist(), strict=False))
+    words = [(value, count) for value, count in sample if value.strip().lower() not in MISSING_WORDS]
+    readable = sum(count for value, count in words if parse_date(value) != MISSING)
+    if not readable or readable < READABLE_DATES * sum(count for _, count in words):
         return None
     return np.array([parse_date(value) for value in levels.values], dtype=np.int64)
 

@@ -62,7 +62,7 @@ def as_number(value: Any) -> float:
         try:
             return _clip(float(value))
         except OverflowError:
-            return FLOAT32_MAX if value > 0 else -FLOAT32_MAX
+            return NAN  # an integer beyond float64 is as good as infinite
     raise TypeError(f"expects a number, got {_describe(value)}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from automl_core import DataError, did_you_mean
 __all__ = ["from_rows", "open_table", "position_names", "with_target"]
 
 NESTED = pa.list_(pa.null())
+NUMBERS = (int, float, np.number, np.bool_, Decimal)
 ARROW_UNITS = {"M": ("D", "s", "ms", "us", "ns"), "m": ("s", "ms", "us", "ns")}
 
 
@@ -228,8 +231,13 @@ def _chunked(array: Any) -> pa.ChunkedArray:
 
 def _from_list(values: list[Any]) -> pa.ChunkedArray:
     """Return a list of Python values as a column; values of several types as text."""
-    if date in map(type, values) and any(isinstance(value, datetime) for value in values):
-        return pa.chunked_array([_mixed(values)])  # Arrow would cut the times off
+    kinds = set(map(type, values))
+    dates = any(issubclass(kind, date | time | timedelta) for kind in kinds)
+    # Beside a date Arrow would take numbers for instants, and cut times off.
+    if dates and (any(issubclass(kind, NUMBERS) for kind in kinds) or (date in kinds and datetime in kinds)):
+        values = [None if is_missing(value) else value for value in values]
+        if len(set(map(type, values)) - {type(None)}) > 1:
+            return pa.chunked_array([_mixed(values)])
     try:
         return pa.chunked_array([pa.array(values, from_pandas=True)])
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -238,14 +246,19 @@ def _from_list(values: list[Any]) -> pa.ChunkedArray:
 
 def _mixed(values: list[Any]) -> pa.Array:
     known = [None if is_missing(value) else value for value in values]
-    if all(isinstance(value, bool | int | float | np.number | np.bool_ | None) for value in known):
-        from automl.scalars import as_number
-
-        return pa.array([as_number(value) for value in known], type=pa.float64(), from_pandas=True)
+    if all(value is None or isinstance(value, NUMBERS) for value in known):
+        return pa.array([None if value is None else _to_float(value) for value in known], type=pa.float64())
     try:
         return pa.array([None if value is None else as_text(value) for value in known], type=pa.string())
     except NestedValue:
         return pa.nulls(len(values), NESTED)  # the description drops it as nested
+
+
+def _to_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -86,9 +86,23 @@ def test_python_and_numpy_data_open(data, expected):
         ([2**70, 1], [float(2**70), 1.0]),
         ([True, 2], [1.0, 2.0]),
         ([dt.date(2020, 1, 1), dt.datetime(2020, 1, 2, 3)], ["2020-01-01", "2020-01-02T03:00:00"]),
+        ([dt.date(2020, 1, 1), 5], ["2020-01-01", "5"]),
+        ([dt.date(2020, 1, 1), float("nan")], [dt.date(2020, 1, 1), None]),
+        ([Decimal("1.5"), 2.5], [1.5, 2.5]),
         (["a", "\ud800"], ["a", "?"]),
     ],
-    ids=["decimal", "duration", "time", "huge", "truths and numbers", "dates and times", "surrogate"],
+    ids=[
+        "decimal",
+        "duration",
+        "time",
+        "huge",
+        "truths and numbers",
+        "dates and times",
+        "date and number",
+        "date and NaN",
+        "decimal and float",
+        "surrogate",
+    ],
 )
 def test_unusual_values_become_plain_ones(values, expected):
     assert open_table({"a": values})["a"].to_pylist() == expected

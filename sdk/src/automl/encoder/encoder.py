@@ -94,7 +94,7 @@ class Encoder:
             data: one row as a dict of values; a list of dicts; a dict of columns; or what `open_table` takes. Columns
                 may come in any order, and others are ignored. An array without names must have as many columns as the
                 training table (as `inputs`, or as `names`), in that order.
-            strict: whether a missing column raises; else it counts as missing values.
+            strict: whether a missing column raises; else it counts as missing values, as long as one is there.
 
         Raises:
             DataError: a column is missing, holds what it cannot hold, or the data is no table.
@@ -113,7 +113,10 @@ class Encoder:
         value = data.get(self._probe)
         if type(value) in PLAIN and (value is not None or self._probe in data):
             return True
-        return not any(_is_column(value) for value in data.values())
+        present = [name for name in self.names if name in data]
+        if not present:
+            self._check_names(data, strict=True)
+        return not any(_is_column(data[name]) for name in present)
 
     def _encode_row(self, row: Mapping[str, Any], strict: bool) -> NDArray[np.float32]:
         try:
@@ -174,7 +177,9 @@ class Encoder:
                 f"predicting a {type(data).__name__} needs pyarrow (pip install pyarrow); dicts, lists and numpy arrays do not."
             ) from error
         table = open_table(data, columns=self.names if strict else None)
-        present = set(table.column_names)
+        present = dict.fromkeys(table.column_names)
+        if not any(name in present for name in self.names):
+            self._check_names(present, strict=True)
         result = self._empty(table.num_rows)
         for part, place in self._places():
             if part.name in present:
