@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,7 @@ def test_plugin_that_cannot_load_leaves_no_trace(plugin: Install, host: Host) ->
     ids=["incompatible", "disabled", "conflict"],
 )
 def test_plugin_that_may_not_be_used_is_not_imported(
-    plugin: Install, host: Host, options: dict[str, object], message: str
+    plugin: Install, host: Host, options: dict[str, Any], message: str
 ) -> None:
     plugin("mine", "raise RuntimeError('imported')", requires=options.get("requires", ()))
     if "twice" in options:

@@ -12,12 +12,12 @@ from automl_core.settings import RESERVED, load_settings, origins
 
 
 class Service(PluginSettings):
-    host: str = Field("localhost", description="Where it is.")
-    port: int = Field(6379, description="Its port.")
-    password: SecretStr | None = Field(None, description="Its password.")
-    nodes: tuple[str, ...] = Field((), description="Several hosts.")
+    host: str = Field(default="localhost", description="Where it is.")
+    port: int = Field(default=6379, description="Its port.")
+    password: SecretStr | None = Field(default=None, description="Its password.")
+    nodes: tuple[str, ...] = Field(default=(), description="Several hosts.")
     options: dict[str, int] = Field(default_factory=dict, description="More.")
-    secure: bool = Field(False, description="Whether to encrypt.")
+    secure: bool = Field(default=False, description="Whether to encrypt.")
 
 
 def block(settings: Settings) -> Service:
@@ -250,7 +250,7 @@ def test_settings_do_not_show_the_blocks() -> None:
 def test_settings_are_frozen_and_can_be_pickled() -> None:
     settings = Settings(executor="ray")
     with pytest.raises(ValueError, match="frozen"):
-        settings.executor = "other"  # type: ignore[misc]
+        settings.executor = "other"
     assert pickle.loads(pickle.dumps(settings)) == settings
 
 

@@ -78,6 +78,20 @@ def test_size_counts_configurations(space: Space, size: float) -> None:
     assert space.size == size
 
 
+def test_grid_has_every_configuration_once() -> None:
+    space = Space({"a": Int(1, 2), "b": Choice(("x", "y")), "c": Choice((True, False), when=When("b", ("y",)))})
+    points = list(space.grid())
+    assert points == [
+        {"a": 1, "b": "x"}, {"a": 1, "b": "y", "c": True}, {"a": 1, "b": "y", "c": False},
+        {"a": 2, "b": "x"}, {"a": 2, "b": "y", "c": True}, {"a": 2, "b": "y", "c": False},
+    ]  # fmt: skip
+
+
+def test_infinite_space_has_no_grid() -> None:
+    with pytest.raises(ValueError, match="infinite"):
+        SPACE.grid()
+
+
 def test_choice_tells_types_apart() -> None:
     assert Choice((1, True)).contains(True)
     assert not Choice((1,)).contains(True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,18 +37,12 @@ FIRST_PARTY = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry point of the group, with the name and version of the distribution that brings it."""
+    """An entry point of the group, and what its distribution says of itself."""
 
     entry: EntryPoint
-    distribution: Distribution
-
-    @property
-    def name(self) -> str:
-        return _name(self.distribution)
-
-    @property
-    def version(self) -> str:
-        return self.distribution.version or "of unknown version"
+    name: str
+    version: str
+    requires: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -57,14 +51,17 @@ class Found:
 
 def discover() -> Installed:
     """Return the entry points of the group by name; several under one name where distributions compete for it."""
+    from importlib.metadata import distributions
+
     found: Installed = {}
     seen: set[tuple[str, str]] = set()
-    for entry, distribution in _entries():
-        # The same distribution can stand on sys.path twice; the first one is the one imported.
-        key = (re.sub(r"[-_.]+", "-", _name(distribution)).lower(), entry.name)
-        if key not in seen:
-            seen.add(key)
-            found.setdefault(entry.name, []).append(Found(entry, distribution))
+    for distribution in distributions():
+        for item in _read(distribution):
+            # The same distribution can stand on sys.path twice; the first one is the one imported.
+            key = (re.sub(r"[-_.]+", "-", item.name).lower(), item.entry.name)
+            if key not in seen:
+                seen.add(key)
+                found.setdefault(item.entry.name, []).append(item)
     return found
 
 
@@ -77,7 +74,7 @@ def problem(name: str, installed: Installed, disabled: tuple[str, ...]) -> tuple
         return "conflict", f"name claimed by {' and '.join(sorted(item.name for item in candidates))}; uninstall one"
     if name in disabled:
         return "disabled", "remove it from plugins_disabled to use it"
-    if reason := incompatibility(candidates[0].distribution.requires or ()):
+    if reason := incompatibility(candidates[0].requires):
         return "incompatible", reason
     return "", ""
 
@@ -91,7 +88,7 @@ def not_installed(name: str, installed: Installed) -> str:
     return f"plugin {name!r} is not installed.{meant} Installed plugins: {listed}."
 
 
-def incompatibility(requirements: list[str] | tuple[str, ...]) -> str:
+def incompatibility(requirements: Iterable[str]) -> str:
     """Say which requirement of automl-core the installed core does not meet, or return an empty string.
 
     Requirements with an environment marker are left aside: they belong to extras.
@@ -105,22 +102,19 @@ def incompatibility(requirements: list[str] | tuple[str, ...]) -> str:
     return ""
 
 
-def _entries() -> Iterator[tuple[EntryPoint, Distribution]]:
-    from importlib.metadata import distributions
-
-    for distribution in distributions():
-        try:
-            entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
-        except Exception as error:  # noqa: BLE001 - damaged metadata of any distribution must not hide all plugins
-            log.warning("the entry points of %s cannot be read: %s", _name(distribution), error)
-            continue
-        for entry in entries:
-            yield entry, distribution
-
-
-def _name(distribution: Distribution) -> str:
-    # An interrupted installation leaves a folder without METADATA, and so without a name.
-    return distribution.metadata["Name"] or "a distribution without a name"
+def _read(distribution: Distribution) -> list[Found]:
+    try:
+        entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
+        if not entries:
+            return []
+        metadata = distribution.metadata  # parsed at every access: 200 plugins took half a second
+        # An interrupted installation leaves a folder without METADATA, and so without a name.
+        name, version = (metadata[key] or "unknown" for key in ("Name", "Version"))
+        requires = tuple(metadata.get_all("Requires-Dist") or distribution.requires or ())
+    except Exception as error:  # noqa: BLE001 - damaged metadata of any distribution must not hide all plugins
+        log.warning("the metadata of an installed distribution cannot be read: %s (%s)", error, distribution)
+        return []
+    return [Found(entry, name, version, requires) for entry in entries]
 
 
 def _split(requirement: str) -> tuple[str, list[tuple[str, str]]]:

@@ -36,9 +36,9 @@ class MonitorConformance(Conformance):
     def test_emit_does_not_wait(self, monitor: Monitor) -> None:
         event = Event("prediction", time.time(), {"rows": 1})
         started = time.perf_counter()
-        for _ in range(1000):
+        for _ in range(200):
             monitor.emit(event)
-        assert (time.perf_counter() - started) / 1000 < 0.005
+        assert (time.perf_counter() - started) / 200 < 0.005
 
     @pytest.mark.parametrize("attributes", ODD_ATTRIBUTES, ids=["nan", "text", "object", "nested"])
     def test_odd_attributes_do_not_raise(self, monitor: Monitor, attributes: dict[str, object]) -> None:

@@ -97,7 +97,7 @@ class PluginConformance(Conformance):
         assert set(json.loads(done.stdout)) & HEAVY == set()
 
     def test_requirement_of_the_core_is_a_range(self, host: Plugins) -> None:
-        requirements = host.found[self.plugin][0].distribution.requires or []
+        requirements = host.found[self.plugin][0].requires
         ours = [item for item in requirements if re.match(r"automl[-_.]core(?![\w.-]*[a-z])", item) and ";" not in item]
         assert len(ours) == 1, "the distribution must require automl-core"
         assert ">=" in ours[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -91,13 +92,17 @@ class StorageConformance(Conformance):
     def test_reader_sees_the_old_or_the_new_blob(self, storage: Storage) -> None:
         blobs = [letter * (1 << 18) for letter in (b"a", b"b")]
         storage.put("key", blobs[0])
+        done = threading.Event()
 
         def work(me: int) -> bool:
-            if me == 0:
+            if me > 0:
+                return all(_read(storage, "key") in blobs for _ in iter(done.is_set, True))
+            try:
                 for turn in range(20):
                     storage.put("key", blobs[turn % 2])
-                return True
-            return all(_read(storage, "key") in blobs for _ in range(20))
+            finally:
+                done.set()
+            return True
 
         assert all(at_once(4, work))
 
