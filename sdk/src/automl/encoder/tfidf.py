@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -52,11 +52,14 @@ def count_terms(words: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDAr
     pairs = ((hashes[:-1] * PAIR) ^ (hashes[1:] >> np.uint32(7)) ^ hashes[1:])[same]
     buckets = np.concatenate([hashes, pairs]).astype(np.int64) & (BUCKETS - 1)
     owners = np.concatenate([owner, owner[:-1][same]])
-    keys, counts = np.unique((owners << BITS) | buckets, return_counts=True)
+    keys = np.sort((owners << BITS) | buckets)
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    counts = np.diff(starts, append=len(keys))
+    keys = keys[starts]
     return keys >> BITS, keys & (BUCKETS - 1), counts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Projection:
     """A fitted projection.
 
@@ -68,11 +71,15 @@ class Projection:
     idf: NDArray[np.float32]
     components: NDArray[np.float32]
 
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        return _number_buckets(self.buckets)
+
     def project(self, words: Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """Return shape (texts, dimensions); zeros for a text without a known term."""
         result = np.zeros((len(words), self.components.shape[1]), dtype=np.float32)
         for start in range(0, len(words), CHUNK):
-            text, place, weight = self._weigh(words[start : start + CHUNK])
+            text, place, weight = _weigh(self._places, self.idf, *count_terms(words[start : start + CHUNK]))
             ends = np.searchsorted(text, np.arange(min(CHUNK, len(words) - start) + 1)).tolist()
             for row in range(len(ends) - 1):
                 low, high = ends[row], ends[row + 1]
@@ -81,21 +88,23 @@ class Projection:
                     result[start + row] = (part @ self.components[place[low:high]]) / np.sqrt(part @ part)
         return result
 
-    def _weigh(
-        self, words: Sequence[Sequence[str]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        return _weigh(self.buckets, self.idf, *count_terms(words))
+
+def _number_buckets(buckets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the place in `buckets` of every bucket, -1 for none."""
+    places = np.full(BUCKETS, -1, dtype=np.int32)
+    places[buckets] = np.arange(len(buckets), dtype=np.int32)
+    return places
 
 
 def _weigh(
-    buckets: NDArray[np.int32],
+    places: NDArray[np.int32],
     idf: NDArray[np.float32],
     text: NDArray[np.int64],
     bucket: NDArray[np.int64],
     count: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    place = np.minimum(np.searchsorted(buckets, bucket), len(buckets) - 1)
-    known = buckets[place] == bucket
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    place = places[bucket]
+    known = place >= 0
     text, place, count = text[known], place[known], count[known]
     return text, place, ((1 + np.log(count)) * idf[place]).astype(np.float32)
 
@@ -121,7 +130,7 @@ def fit_projection(words: Sequence[Sequence[str]], *, seed: int = 0) -> Projecti
         return None
     idf = (np.log((1 + len(words)) / (1 + frequency[kept])) + 1).astype(np.float32)
     buckets = kept.astype(np.int32)
-    text, place, weight = _weigh(buckets, idf, text, bucket, count)
+    text, place, weight = _weigh(_number_buckets(buckets), idf, text, bucket, count)
     norms = np.sqrt(np.bincount(text, weights=weight * weight, minlength=len(words)))
     weight = (weight / norms[text]).astype(np.float32)
     matrix = csr_matrix((weight, (text, place)), shape=(len(words), len(kept)))
