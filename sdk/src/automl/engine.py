@@ -140,7 +140,7 @@ class AutoML:
         self.study_: Study = outcome.study
         self.outcome_: Outcome = outcome
         self._plugins = plugins
-        self.model_ = to_model(table, problem, outcome)
+        self.model_ = to_model(table, outcome)
         self.coder_ = table.coder
         if problem.classes:
             self.classes_ = self.model_.classes_

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.encoder import Encoder
+from automl.model import Model
+from automl.predictor import Predictor
 from automl.schema import Schema, describe
 from automl.table import open_table, with_target
 from automl.target import TargetCoder, code_target
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Prepared", "prepare"]
+    from automl.study.run import Outcome
+
+__all__ = ["Prepared", "prepare", "to_model"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,3 +112,37 @@ def fingerprint(*arrays: NDArray[Any] | None) -> str:
             digest.update(f"{array.shape}{array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def to_model(prepared: Prepared, outcome: Outcome) -> Model:
+    """Return what a study found as a model that needs nothing of it."""
+    shipment, study, coder = outcome.shipment, outcome.study, prepared.coder
+    predictor = Predictor(
+        shipment.parts,
+        shipment.opaque,
+        classes=len(coder.classes),
+        temperature=shipment.temperature,
+        columns=len(prepared.encoder.columns),
+    )
+    notes = [f"column {item.name!r}: {note}" for item in prepared.schema.inputs for note in item.notes]
+    dropped = [f"column {i.name!r} is not used: {i.dropped}" for i in prepared.schema.inputs if i.dropped]
+    return Model(
+        prepared.encoder,
+        predictor,
+        task=coder.task,
+        schema=prepared.schema,
+        classes=coder.classes,
+        target=coder.name,
+        metric=study.metric,
+        threshold=shipment.threshold,
+        leaderboard=outcome.leaderboard.rows,
+        info={
+            "study": study.id,
+            "rows": study.rows,
+            "folds": outcome.plan.folds,
+            "scores": outcome.scores,
+            "seconds": round(outcome.seconds, 3),
+            "warnings": [*coder.notes, *outcome.warnings],
+            "notes": [*dropped, *notes],
+        },
+    )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 __all__ = ["Plan", "Shape", "make_plan", "plan_without_clock"]
 
 ANCHOR_SHARE = 0.4  # of the time limit, for the fits that every ensemble should have
-ANCHOR_COST = 8.0  # what those fits cost together, in units of the first one
+ANCHOR_COST = 10.0  # what those fits cost together, in units of the first one
 FOLDS = (5, 3)
 FEW_ROWS, FOLDS_OF_FEW = 2_000, 8  # where each row counts
 REFIT_SHARE = 0.25  # of the time limit, where there is but one part, and members are fitted again on all rows
-SMALL_FIT = 0.4  # seconds of the first fit up to which fits of one thread side by side finish often enough
+SMALL_ROWS = 30_000  # up to which fits of one thread side by side do more than one fit of several threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,26 @@ class Shape:
     threads: int
     folds: int | None = None
 
+    @property
+    def slots(self) -> int:
+        """Fits at once; a cluster's are never fewer than it has."""
+        return self.capacity if self.rows <= SMALL_ROWS or self.capacity > self.threads else 1
+
+    @property
+    def threads_each(self) -> int:
+        return 1 if self.slots > 1 else self.threads
+
 
 def make_plan(shape: Shape, *, probe: float, time_limit: float) -> Plan:
-    """Plan from what the first fit of one fold cost: `probe` seconds with all threads, on about 7/8 of the rows."""
-    room = time_limit * ANCHOR_SHARE
+    """Plan from what the first fit of one fold cost: `probe` seconds with the threads that each fit will have."""
+    room = time_limit * ANCHOR_SHARE * shape.slots
     choices = (FOLDS_OF_FEW, *FOLDS) if shape.rows <= FEW_ROWS else FOLDS
     affordable = [k for k in choices if probe * k * ANCHOR_COST <= room]
     folds = _possible(shape, shape.folds or (max(affordable) if affordable else 1))
-    many = probe <= SMALL_FIT and folds > 1
-    slots = shape.capacity if many or shape.capacity > shape.threads else 1
     refit = folds == 1
     reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + (REFIT_SHARE * time_limit if refit else 0.0)
     holdout = min(max(2500 / shape.rows, 0.1), 0.2) if shape.rows > 10_000 else 0.2
-    return Plan(folds, holdout, slots, 1 if slots > 1 else shape.threads, refit, reserve)
+    return Plan(folds, holdout, shape.slots, shape.threads_each, refit, reserve)
 
 
 def plan_without_clock(shape: Shape) -> Plan:
@@ -71,8 +78,7 @@ def plan_without_clock(shape: Shape) -> Plan:
     folds = _possible(
         shape, shape.folds or (FOLDS_OF_FEW if shape.rows <= FEW_ROWS else 5 if shape.rows <= 50_000 else 3)
     )
-    slots = shape.capacity if shape.rows <= 20_000 or shape.capacity > shape.threads else 1
-    return Plan(folds, 0.2, slots, 1 if slots > 1 else shape.threads, folds == 1, 0.0)
+    return Plan(folds, 0.2, shape.slots, shape.threads_each, folds == 1, 0.0)
 
 
 def _possible(shape: Shape, folds: int) -> int:

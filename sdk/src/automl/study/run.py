@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from automl.study.folds import make_splits
 from automl.study.frame import Fitted, Frame, Order, fit_part
 from automl.study.journal import Journal, trial_key
 from automl.study.leaderboard import Leaderboard, make_leaderboard
+from automl.study.leaks import find_leaks
 from automl.study.loop import Loop, Member, Proposal
 from automl.study.plan import Plan, Shape, make_plan, plan_without_clock
 from automl.study.views import BASE, Recipe, make_recipe
@@ -75,14 +76,21 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What a study came to."""
+    """What a study came to.
+
+    Attributes:
+        scores: in the metric's own direction: "out_of_fold" on the rows that chose the weights, "nested" on rows that
+            did not, "best_single" of the best trial alone. Nested below out-of-fold tells how optimistic that one is.
+    """
 
     study: Study
     shipment: Shipment
     leaderboard: Leaderboard
     plan: Plan
+    seconds: float
+    scores: Mapping[str, float]
+    warnings: Sequence[str]
     interrupted: bool = False
-    importance: NDArray[np.float64] | None = field(default=None)
 
 
 class _Here(Shared[Frame]):
@@ -191,7 +199,17 @@ class _Runner:
         )  # fmt: skip
         leaderboard = make_leaderboard(loop, shipment, self.problem.metric)
         self.journal.finish()
-        return Outcome(self.study, shipment, leaderboard, plan, interrupted, self.importance)
+        warnings = find_leaks(self.problem.data, len(self.problem.classes), seed=self.problem.seed)
+        scores = self._scores(shipment, loop)
+        return Outcome(self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted)
+
+    def _scores(self, shipment: Shipment, loop: Loop) -> dict[str, float]:
+        to_score, found = self.problem.metric.to_score, shipment.ensemble
+        if found is None:
+            return {}
+        singles = [member.trial.loss for member in loop.members if member.trial.loss is not None]
+        scores = {"out_of_fold": to_score(found.loss), "nested": to_score(found.nested)}
+        return scores | ({"best_single": to_score(min(singles))} if singles else {})
 
     def _describe(self) -> Study:
         problem, settings = self.problem, self.plugins.settings
@@ -253,7 +271,7 @@ class _Runner:
         # The probe is the first fit of the plan that time would not change, so that it counts where that one is chosen.
         probe_plan = plan_without_clock(shape)
         frame, shared = self._frame(probe_plan)
-        probed = self._probe(proposals, shared)
+        probed = self._probe(proposals, shared, probe_plan.threads)
         seconds = probed.seconds + probed.predict_seconds if probed else PROBE_SHARE * self.clock.limit
         plan = make_plan(shape, probe=seconds, time_limit=self.clock.limit)
         self.clock.reserve = plan.reserve
@@ -281,14 +299,14 @@ class _Runner:
         frame = Frame(problem.data, splits, problem.task, len(problem.classes), problem.seed, problem.metric.objective)
         return frame, self.executor.share(frame) if isinstance(self.executor, Shares) else _Here(frame)
 
-    def _probe(self, proposals: Sequence[Proposal], shared: Shared[Frame]) -> Fitted | None:
+    def _probe(self, proposals: Sequence[Proposal], shared: Shared[Frame], threads: int) -> Fitted | None:
         if not proposals or self.clock.limit is None:
             return None
         first = proposals[0]
         order = Order(
             trial=0, part=0, learner=self.learners[first.learner], params=first.candidate.params,
             view=first.candidate.view, recipe=self._recipe(first.candidate.view), seed=self.problem.seed,
-            threads=self.threads, seconds=PROBE_SHARE * self.clock.limit,
+            threads=threads, seconds=PROBE_SHARE * self.clock.limit,
         )  # fmt: skip
         fitted: Fitted | None = None
         # The first fit of a process imports the library; a second one tells what the others will cost.
