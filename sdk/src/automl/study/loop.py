@@ -131,6 +131,9 @@ class Loop:
         finally:
             for future in self._flights:
                 future.cancel()
+            for member in self.members:
+                if member.trial.state == TrialState.RUNNING:
+                    self._end(member, TrialState.PRUNED, error="the time was up")
 
     def _fill(self) -> None:
         while len(self._flights) < self._slots and self.clock.search_left > 0:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,14 +117,16 @@ def run_study(
     learners = {name: learner for name, learner in learners.items() if problem.task in learner.tasks}
     if not learners:
         raise AutoMLError(f"none of the learners {', '.join(settings.learners)} can do {problem.task}.")
-    with (
-        plugins.build("storage", settings.storage) as storage,
-        plugins.build("executor", settings.executor) as executor,
-    ):
-        runner = _Runner(problem, plugins, clock, learners, executor, threads, optimizer)
-        runner.journal = Journal(storage, runner.study)
-        clock.started -= runner.journal.elapsed
-        return runner.run()
+    executor: Executor = plugins.build("executor", settings.executor)
+    try:
+        with plugins.build("storage", settings.storage) as storage:
+            runner = _Runner(problem, plugins, clock, learners, executor, threads, optimizer)
+            runner.journal = Journal(storage, runner.study)
+            clock.started -= runner.journal.elapsed
+            return runner.run()
+    finally:
+        # A fit that hangs would hold up the answer: closing waits for it, so nobody waits for closing.
+        Thread(target=executor.close, name="automl-close", daemon=True).start()
 
 
 class _Runner:
