@@ -164,3 +164,66 @@ def make_additive() -> Callable[..., Additive]:
 @pytest.fixture
 def make_rows() -> Callable[..., np.ndarray]:
     return random_rows
+
+
+def make_table(rows: int = 200) -> Any:
+    import pyarrow as pa
+
+    rng = np.random.default_rng(5)
+    colours = rng.choice(["red", "green", "blue", None], rows)
+    return pa.table(
+        {
+            "size": rng.normal(size=rows).round(2),
+            "colour": pa.array(colours.tolist()),
+            "day": pa.array(np.datetime64("2024-01-01") + rng.integers(0, 400, rows)),
+            "count": rng.integers(0, 9, rows),
+        }
+    )
+
+
+def make_model(kind: str = "binary", **changes: Any) -> Any:
+    """A model of random members over a real encoder; "binary", "multiclass", "regression" or "opaque"."""
+    from automl.encoder import Encoder
+    from automl.model import Model
+    from automl.predictor import Opaque, Part, Predictor
+    from automl.schema import describe
+
+    rng, table = np.random.default_rng(11), make_table()
+    schema = describe(table)
+    encoder = Encoder.fit(table, schema)
+    columns = len(encoder.columns)
+    classes: list[Any] = {"binary": ["no", "yes"], "multiclass": [1, 2, 5], "regression": [], "opaque": []}[kind]
+    link, outputs = {"binary": ("sigmoid", 1), "multiclass": ("softmax", 3)}.get(kind, ("identity", 1))
+    flats = [
+        random_forest(rng, columns=columns, link=link, outputs=outputs),
+        random_forest(rng, columns=columns, link=link, outputs=outputs, oblivious=True, leaves=16),
+        random_additive(rng, columns=columns, link=link, outputs=outputs),
+    ]
+    weights = (0.5, 0.3, 0.2) if kind != "opaque" else (0.25, 0.15, 0.1)
+    opaque = [Opaque("none", None, FirstColumn(), np.array([1, 0], np.int32), (), 0.5)] if kind == "opaque" else []
+    parts = [Part(flat, weight) for flat, weight in zip(flats, weights, strict=True)]
+    arguments = {
+        "task": "regression" if kind == "opaque" else kind, "schema": schema, "classes": classes, "target": "y",
+        "metric": "log_loss", "leaderboard": [{"rank": 0, "name": "ensemble", "score": 0.5, "loss": float("nan")}],
+        "info": {"rows": 200}, **changes,
+    }  # fmt: skip
+    return Model(encoder, Predictor(parts, opaque, classes=len(classes), temperature=1.2), **arguments)
+
+
+class FirstColumn:
+    """A model without a flat form."""
+
+    rounds = None
+
+    def predict(self, values: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(values[:, 0].astype(np.float64))
+
+
+@pytest.fixture(name="make_model")
+def _make_model() -> Callable[..., Any]:
+    return make_model
+
+
+@pytest.fixture(name="make_table")
+def _make_table() -> Callable[..., Any]:
+    return make_table

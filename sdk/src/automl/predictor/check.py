@@ -14,7 +14,7 @@ from automl_core.flat import LINKS, OPERATORS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEEPEST", "DTYPES", "check_flat"]
+__all__ = ["DEEPEST", "DTYPES", "check_derived", "check_flat"]
 
 DEEPEST = 4096  # levels of a tree
 
@@ -43,7 +43,7 @@ def check_flat(flat: Flat, columns: int) -> None:
     _require(not single or len(flat.base) == 1, f"the link {flat.link!r} has {len(flat.base)} outputs")
     _require(bool(np.isfinite(flat.base).all()) and math.isfinite(flat.scale), "base or scale is not finite")
     for item in flat.derived:
-        _check_derived(item, columns)
+        check_derived(item, columns)
     if isinstance(flat, Forest):
         _check_forest(flat)
     else:
@@ -64,7 +64,8 @@ def _check_arrays(item: Flat | Lookup) -> None:
             _require(right, f"{type(item).__name__}.{field.name} is not of type {wanted[field.name]}")
 
 
-def _check_derived(item: Derived, columns: int) -> None:
+def check_derived(item: Derived, columns: int) -> None:
+    """Raise DataError where a derived column contradicts its own description."""
     if isinstance(item, Arithmetic):
         _require(item.operator in OPERATORS, f"the operator {item.operator!r} is unknown")
         _require(0 <= item.left < columns and 0 <= item.right < columns, "arithmetic reads a column that is not there")
@@ -98,15 +99,19 @@ def _check_forest(forest: Forest) -> None:
     # One parent each and none for a root: then what is reached from the roots has no cycle.
     parents = np.bincount(np.concatenate([children, forest.roots]), minlength=nodes)
     _require(bool((parents <= 1).all()), "a node has two parents")
-    sets = inner & (forest.category >= 0)
-    ends = forest.category[sets].astype(np.int64) + forest.words[sets]
-    _require(
-        bool((forest.words[sets] >= 0).all()) and bool((ends <= forest.bits.size).all()), "a set ends beyond its bits"
-    )
+    _check_sets(forest, inner & (forest.category >= 0))
     for name in ("cover", "gain"):
         array = getattr(forest, name)
         finite = array is None or bool((np.isfinite(array) & (array >= 0)).all())
         _require(finite, f"Forest.{name} is negative or not finite")
+
+
+def _check_sets(forest: Forest, asks: NDArray[np.bool_]) -> None:
+    start, words = forest.category[asks].astype(np.int64), forest.words[asks].astype(np.int64)
+    _require(bool((words >= 0).all()) and bool((start + words <= forest.bits.size).all()), "a set ends beyond its bits")
+    # Sets are apart or the same: small files cannot describe large ones by laying them over each other.
+    distinct = np.unique(np.stack([start, words], axis=1), axis=0)
+    _require(int(distinct[:, 1].sum()) <= 4 * forest.bits.size, "its sets overlap")
 
 
 def _check_additive(additive: Additive) -> None:

@@ -13,7 +13,7 @@ from automl.predictor.program import LINK_CODES, OBLIVIOUS, Program
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PlainProgram", "fill_block", "second_child", "temper"]
+__all__ = ["PlainProgram", "apply_link", "fill_block", "second_child", "temper"]
 
 CELLS = 1 << 20  # rows x trees that go down together
 LINKS = {code: link for link, code in LINK_CODES.items()}
@@ -41,7 +41,7 @@ class PlainProgram:
         for part, (weight, scale) in zip(program.parts, program.part_reals, strict=True):
             added = _terms(program, part, block) if part[0] else _trees(program, part, block)
             raw = program.reals[part[5] : part[5] + part[2]] + scale * added
-            total += weight * _link(LINKS[int(part[1])], raw)
+            total += weight * apply_link(LINKS[int(part[1])], raw)
         return total if program.temperature == 1.0 else temper(total, program.temperature)
 
 
@@ -136,7 +136,8 @@ def _terms(program: Program, part: NDArray[np.int64], block: NDArray[np.float32]
     return added
 
 
-def _link(link: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+def apply_link(link: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return predictions (rows, 1 or classes) of raw scores (rows, outputs); see `automl_core.flat`."""
     if link == "identity":
         return raw
     if link == "exp":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.predictor.check import check_flat
+from automl.predictor.check import check_derived, check_flat
 from automl.predictor.kernel import load_program
 from automl.predictor.plain import temper
 from automl.predictor.program import compile_parts
@@ -61,9 +61,9 @@ class Predictor:
         self.columns = columns
         self._check()
         self._outputs = max(classes, 1)
-        program = compile_parts(
-            self.parts, columns=columns, outputs=self._outputs, temperature=1.0 if self.opaque else self.temperature
-        )
+        # Numbers have no temperature, and that of probabilities comes after the other members.
+        inside = self.temperature if classes and not self.opaque else 1.0
+        program = compile_parts(self.parts, columns=columns, outputs=self._outputs, temperature=inside)
         self._run = load_program(program).predict
 
     def _check(self) -> None:
@@ -77,6 +77,12 @@ class Predictor:
             classes = {"identity": 0, "exp": 0, "sigmoid": 2}.get(part.flat.link, len(part.flat.base))
             if classes != self.classes:
                 raise DataError(f"a member with the link {part.flat.link!r} cannot predict {self.classes} classes.")
+
+        for member in self.opaque:
+            if not ((member.keep >= 0) & (member.keep < self.columns)).all():
+                raise DataError(f"the member {member.name!r} reads a column that is not there.")
+            for item in member.derived:
+                check_derived(item, self.columns)
 
     def predict(self, values: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float64]:
         """Predict encoded rows.

@@ -33,25 +33,34 @@ def join_sets(flats: Sequence[Flat]) -> tuple[Sets, list[NDArray[np.int64]]]:
             continue
         place = np.zeros(len(flat.feature), dtype=np.int64)
         nodes = np.flatnonzero((flat.feature >= 0) & (flat.category >= 0))
-        for words in np.unique(flat.words[nodes]):
-            asking = nodes[flat.words[nodes] == words]
-            for node, row in zip(asking, _with_missing(flat, asking, int(words)), strict=True):
+        asked = np.stack([flat.words[nodes], flat.category[nodes], flat.missing_left[nodes]], axis=1)
+        distinct, which = np.unique(asked, axis=0, return_inverse=True)
+        found = np.zeros(len(distinct), dtype=np.int64)
+        for words in np.unique(distinct[:, 0]):
+            same = np.flatnonzero(distinct[:, 0] == words)
+            for i, row in zip(same, _with_missing(flat.bits, distinct[same]), strict=True):
                 key = row.tobytes()
                 if key not in known:
                     known[key] = size
                     stored.append(row)
                     size += len(row)
-                place[node] = known[key]
+                found[i] = known[key]
+        place[nodes] = found[which.ravel()]
         places.append(place)
     return np.concatenate(stored), places
 
 
-def _with_missing(forest: Forest, nodes: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
-    """Return (nodes, words + 2): the limit, then the bits moved up by one, with missing in front."""
-    bits = forest.bits[forest.category[nodes][:, None] + np.arange(words)].reshape(len(nodes), words)
-    moved = np.zeros((len(nodes), words + 2), dtype=np.uint32)
+def _with_missing(bits: NDArray[np.uint32], asked: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """Return (sets, words + 2): the limit, then the bits moved up by one, with missing in front.
+
+    Args:
+        asked: (sets, 3): words, the same for all, first word, whether missing is inside.
+    """
+    words = int(asked[0, 0])
+    own = bits[asked[:, 1, None] + np.arange(words)].reshape(len(asked), words)
+    moved = np.zeros((len(asked), words + 2), dtype=np.uint32)
     moved[:, 0] = 32 * words + 1
-    moved[:, 1] = forest.missing_left[nodes]
-    moved[:, 1 : words + 1] |= bits << np.uint32(1)
-    moved[:, 2:] |= bits >> np.uint32(31)
+    moved[:, 1] = asked[:, 2]
+    moved[:, 1 : words + 1] |= own << np.uint32(1)
+    moved[:, 2:] |= own >> np.uint32(31)
     return moved

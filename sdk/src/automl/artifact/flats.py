@@ -1,0 +1,214 @@
+"""Flat models as JSON and arrays, without loss.
+
+Trees are stored level by level, both children of a node side by side, so that only the distance to the first child is
+needed; what a node does not have (the threshold of a leaf, the value of an inner node) is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.artifact.arrays import ArrayReader, ArrayWriter
+from automl.predictor.check import DTYPES, check_flat
+from automl.predictor.layout import lay_out
+from automl_core import Additive, Arithmetic, DataError, Derived, Flat, Forest, Lookup
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["derived_from_json", "derived_to_json", "dump_flat", "flat_from_json", "flat_to_json", "load_flat"]
+
+MAGIC = b"AFLT1\0\0\0"
+DIRECT = {
+    Forest: ("bits", "values", "roots", "output", "base"),
+    Additive: ("weight", "missing", "low", "high", "table", "table_start", "base"),
+    Lookup: ("source", "threshold", "equal", "keys", "values"),
+}
+INNER = {"feature": "int32", "threshold": "float32", "missing_left": "bool", "category": "int32", "words": "int32"}
+
+
+def dump_flat(flat: Flat) -> bytes:
+    """Return a flat model as bytes; nodes that no root reaches are dropped."""
+    writer = ArrayWriter()
+    head = json.dumps({"flat": flat_to_json(flat, writer), "arrays": writer.table}).encode()
+    return MAGIC + struct.pack("<Q", len(head)) + head + writer.data()
+
+
+def load_flat(data: bytes) -> Flat:
+    """Return what `dump_flat` wrote, checked.
+
+    Raises:
+        DataError: the bytes are no flat model, or a damaged one.
+    """
+    try:
+        if data[:8] != MAGIC:
+            raise ValueError("another beginning")
+        (size,) = struct.unpack_from("<Q", data, 8)
+        head = json.loads(data[16 : 16 + size])
+        flat = flat_from_json(head["flat"], ArrayReader(head["arrays"], data[16 + size :]))
+        check_flat(flat, flat.columns)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, struct.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"these bytes are no flat model: {error!r}.") from error
+    return flat
+
+
+def flat_to_json(flat: Flat, writer: ArrayWriter) -> dict[str, Any]:
+    """Return what JSON holds of a flat model; its arrays go to the writer."""
+    body: dict[str, Any] = {
+        "kind": type(flat).__name__,
+        "columns": flat.columns,
+        "link": flat.link,
+        "scale": float(flat.scale),
+        "derived": [derived_to_json(item, writer) for item in flat.derived],
+    }
+    arrays = _forest_arrays(flat) if isinstance(flat, Forest) else {n: getattr(flat, n) for n in DIRECT[type(flat)]}
+    body["arrays"] = {name: writer.add(_narrow(array)) for name, array in arrays.items()}
+    return body
+
+
+def flat_from_json(body: Any, reader: ArrayReader) -> Flat:
+    """Return the flat model; the caller checks it with `check_flat`.
+
+    Raises:
+        DataError, KeyError, TypeError, ValueError: the description is damaged.
+    """
+    arrays = {str(name): reader.get(number) for name, number in body["arrays"].items()}
+    common: dict[str, Any] = {
+        "columns": _whole(body["columns"]),
+        "link": str(body["link"]),
+        "scale": float(body["scale"]),
+        "derived": tuple(derived_from_json(item, reader) for item in body["derived"]),
+    }
+    if body["kind"] == "Forest":
+        return _make_forest(arrays, common)
+    if body["kind"] == "Additive":
+        own: dict[str, Any] = {n: _cast(arrays[n], DTYPES[Additive][n]) for n in DIRECT[Additive]}
+        return Additive(**own, **common)
+    raise DataError(f"the model file has a part of the unknown kind {body['kind']!r}: upgrade automl-sdk.")
+
+
+def derived_to_json(item: Derived, writer: ArrayWriter) -> dict[str, Any]:
+    if isinstance(item, Arithmetic):
+        return {"operator": item.operator, "left": int(item.left), "right": int(item.right)}
+    default = np.array([item.default], dtype=np.float64)  # an array, as JSON has no NaN
+    return {"default": writer.add(default)} | {n: writer.add(_narrow(getattr(item, n))) for n in DIRECT[Lookup]}
+
+
+def derived_from_json(body: Any, reader: ArrayReader) -> Derived:
+    if "operator" in body:
+        return Arithmetic(str(body["operator"]), _whole(body["left"]), _whole(body["right"]))
+    arrays: dict[str, Any] = {name: _cast(reader.get(body[name]), DTYPES[Lookup][name]) for name in DIRECT[Lookup]}
+    return Lookup(**arrays, default=float(reader.get(body["default"]).astype(np.float64).reshape(1)[0]))
+
+
+# ---- forests
+
+
+def _forest_arrays(forest: Forest) -> dict[str, NDArray[Any]]:
+    layout = lay_out(forest, forest.left, forest.right, np.zeros(len(forest.feature), dtype=np.uint64))
+    node, inner = layout.node, layout.delta > 0
+    asks = forest.category[node[inner]] >= 0
+    arrays: dict[str, NDArray[Any]] = {name: getattr(forest, name)[node[inner]] for name in INNER}
+    arrays["category"], arrays["words"] = arrays["category"][asks], arrays["words"][asks]
+    arrays |= {
+        "bits": forest.bits,
+        "values": forest.values,
+        "output": forest.output,
+        "base": forest.base,
+        "sizes": np.diff(layout.begin),
+        "inner": np.packbits(inner),
+        "asks": np.packbits(asks),
+        "missing_left": np.packbits(arrays["missing_left"]),
+        "delta": layout.delta[inner],
+        "leaf": forest.left[node[~inner]],
+    }
+    if forest.cover is not None:
+        arrays["cover"] = forest.cover[node]
+    if forest.gain is not None:
+        arrays["gain"] = forest.gain[node[inner]]
+    return arrays
+
+
+def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> Forest:
+    begin = np.concatenate([[0], np.cumsum(_cast(arrays["sizes"], "int64"))])
+    nodes = int(begin[-1])
+    inner = _unpack(arrays["inner"], nodes)
+    asks = _unpack(arrays["asks"], int(inner.sum()))
+    category, words = np.full(len(asks), -1, dtype=np.int64), np.zeros(len(asks), dtype=np.int64)
+    category[asks], words[asks] = _cast(arrays["category"], "int64"), _cast(arrays["words"], "int64")
+    left = np.zeros(nodes, dtype=np.int64)
+    left[inner] = np.flatnonzero(inner) + _cast(arrays["delta"], "int64")
+    left[~inner] = _cast(arrays["leaf"], "int64")
+    gain = arrays.get("gain")
+    return Forest(
+        feature=_spread(arrays["feature"], inner, -1, "int32"),
+        threshold=_spread(arrays["threshold"], inner, 0, "float32"),
+        left=_cast(left, "int32"),
+        right=_cast(np.where(inner, left + 1, 0), "int32"),
+        missing_left=_spread(_unpack(arrays["missing_left"], len(asks)), inner, False, "bool"),
+        category=_spread(category, inner, -1, "int32"),
+        words=_spread(words, inner, 0, "int32"),
+        bits=_cast(arrays["bits"], "uint32"),
+        values=_cast(arrays["values"], "float64"),
+        roots=_cast(begin[:-1], "int32"),
+        output=_cast(arrays["output"], "int32"),
+        base=_cast(arrays["base"], "float64"),
+        cover=_cast(arrays["cover"], "float32") if "cover" in arrays else None,
+        gain=None if gain is None else _spread(gain, inner, 0, "float32"),
+        **common,
+    )
+
+
+def _spread(numbers: NDArray[Any], inner: NDArray[np.bool_], leaf: Any, dtype: str) -> NDArray[Any]:
+    whole = np.full(len(inner), leaf, dtype=dtype)
+    whole[inner] = _cast(numbers, dtype)
+    return whole
+
+
+def _unpack(bits: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    if bits.dtype != np.uint8 or bits.ndim != 1 or len(bits) != -(-count // 8):
+        raise ValueError("bits of a wrong length")
+    return np.unpackbits(bits, count=count).astype(np.bool_)
+
+
+# ---- types
+
+
+def _narrow(array: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers in the smallest type that holds them all."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize == 1 or not array.size:
+        return array
+    low, high = int(array.min()), int(array.max())
+    for kind in (np.uint8, np.int8, np.uint16, np.int16, np.int32, np.uint32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return array.astype(kind)
+    return array
+
+
+def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return an array in the type that the format promises.
+
+    Raises:
+        ValueError: it is of another kind, or a number does not fit.
+    """
+    wanted = np.dtype(dtype)
+    if array.dtype == wanted:
+        return array
+    if array.dtype.kind not in "iu" or wanted.kind not in "iu":
+        raise ValueError(f"an array of type {array.dtype} where {dtype} belongs")
+    limits = np.iinfo(wanted)
+    if array.size and not (limits.min <= int(array.min()) and int(array.max()) <= limits.max):
+        raise ValueError(f"a number does not fit into {dtype}")
+    return array.astype(wanted)
+
+
+def _whole(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{number!r} is no whole number")
+    return number

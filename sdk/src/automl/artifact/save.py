@@ -1,0 +1,115 @@
+"""From a model to its file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import automl_core
+from automl.artifact.arrays import ArrayWriter
+from automl.artifact.container import pack
+from automl.artifact.flats import derived_to_json, flat_to_json
+from automl.artifact.place import write_bytes
+from automl_core import DataError, Portable
+
+if TYPE_CHECKING:
+    from automl.model import Model
+    from automl.predictor import Opaque
+
+__all__ = ["FORMAT", "PRODUCER", "dump_model", "save_model"]
+
+FORMAT = 1
+PRODUCER = "automl"
+
+
+def save_model(model: Model, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+    """Write a model to one file, atomically, or to a URI by fsspec.
+
+    Args:
+        key: signs the file; `load_model` with the same key refuses any other.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    write_bytes(path, dump_model(model, key=key))
+
+
+def dump_model(model: Model, *, key: bytes | None = None) -> bytes:
+    """Return the bytes of a model's file; equal models saved at the same time give equal bytes."""
+    writer = ArrayWriter()
+    members: dict[str, bytes] = {}
+    predictor = model.predictor
+    state, arrays = model.encoder.state()
+    manifest = {
+        "producer": PRODUCER,
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "task": model.task,
+        "target": model.target,
+        "classes": [_label(label) for label in model.classes_],
+        "metric": model.metric,
+        "threshold": float(model.threshold),
+        "temperature": predictor.temperature,
+        "columns": predictor.columns,
+        "schema": plain(model.schema.to_json()) if model.schema is not None else None,
+        "encoder": {"state": state, "arrays": {name: writer.add(array) for name, array in arrays.items()}},
+        "parts": [{"weight": part.weight, **flat_to_json(part.flat, writer)} for part in predictor.parts],
+        "opaque": [_opaque(i, member, writer, members) for i, member in enumerate(predictor.opaque)],
+        "importance": model.feature_importance(),
+        "leaderboard": plain([dict(row) for row in model.leaderboard()]),
+        "info": plain(model.info),
+        "arrays": writer.table,
+    }
+    return pack(manifest, {"arrays.bin": writer.data(), **members}, key=key)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: numbers that are not finite become None, unknown objects their text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple | set | frozenset):
+        return [plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def _label(label: Any) -> str | int | float | bool:
+    value = label.item() if isinstance(label, np.generic) else label
+    if not isinstance(value, str | int | float | bool):
+        raise DataError(f"the class {value!r} is a {type(value).__name__}; only text and numbers can be stored.")
+    return value
+
+
+def _opaque(number: int, member: Opaque, writer: ArrayWriter, members: dict[str, bytes]) -> dict[str, Any]:
+    file, learner = f"members/{number}", member.learner
+    form = "portable" if isinstance(learner, Portable) else "pickle"
+    members[file] = learner.dump(member.model) if isinstance(learner, Portable) else pickle.dumps(member.model)
+    return {
+        "name": member.name,
+        "weight": member.weight,
+        "keep": writer.add(member.keep),
+        "derived": [derived_to_json(item, writer) for item in member.derived],
+        "form": form,
+        "member": file,
+    }
+
+
+def _versions() -> dict[str, str]:
+    import automl
+
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "automl-core": automl_core.__version__,
+        "automl-sdk": automl.__version__,
+    }

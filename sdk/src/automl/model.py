@@ -1,0 +1,183 @@
+"""A fitted model: encodes rows, predicts with them, explains itself, and goes into one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_core import BINARY, REGRESSION, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl.encoder import Encoder
+    from automl.predictor import Predictor
+    from automl.schema import Schema
+    from automl.study.leaderboard import Leaderboard
+
+__all__ = ["Model"]
+
+Label = str | int | float | bool
+
+
+class Model:
+    """What `fit` makes and `load_model` reads; thread-safe, and picklable by the bytes of its file.
+
+    Data is one row as a dict of values, a list of such dicts, a dict of columns, a data frame, an Arrow table, a numpy
+    array, or a path: whatever `Encoder.encode` takes. Results have one entry per row, so one for a dict of values.
+
+    Attributes:
+        task: "binary", "multiclass" or "regression". target: the column that is predicted.
+        classes_: the labels in the order of `predict_proba`'s columns, of their original type; empty for regression.
+        metric: what the model was chosen by. threshold: probability from which on a binary model predicts `classes_[1]`.
+        schema: what the training table was; None where it was not described.
+        info: plain data about the fit; after loading also the file's format, its time and the versions that wrote it.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        predictor: Predictor,
+        *,
+        task: str,
+        schema: Schema | None = None,
+        classes: Sequence[Label] = (),
+        target: str = "target",
+        metric: str = "",
+        threshold: float = 0.5,
+        leaderboard: Sequence[Mapping[str, Any]] = (),
+        info: Mapping[str, Any] | None = None,
+        importance: Mapping[str, float] | None = None,
+    ) -> None:
+        if (0 if task == REGRESSION else len(classes)) != predictor.classes:
+            raise DataError(f"a {task} model of {len(classes)} classes has a predictor of {predictor.classes}.")
+        if not 0 <= threshold <= 1:
+            raise DataError(f"the threshold is {threshold}; it must be a probability.")
+        self.encoder, self.predictor = encoder, predictor
+        self.task, self.target, self.metric, self.threshold = task, target, metric, threshold
+        self.schema = schema
+        self.classes_ = _to_array(classes)
+        self.info: dict[str, Any] = dict(info or {})
+        self._leaderboard = [dict(row) for row in leaderboard]
+        self._importance = None if importance is None else dict(importance)
+
+    def __repr__(self) -> str:
+        members = len(self.predictor.parts) + len(self.predictor.opaque)
+        return f"<Model of {self.target!r}: {self.task}, {members} members, {self.predictor.trees} trees>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from automl.artifact.save import dump_model
+
+        return _restore, (dump_model(self),)
+
+    # ---- predict
+
+    def predict(self, data: Any, *, threads: int = 1) -> NDArray[Any]:
+        """Return labels, or float64 numbers for regression, shape (rows,).
+
+        Args:
+            threads: how many to share many rows among.
+
+        Raises:
+            DataError: a column is missing or holds what it cannot hold.
+        """
+        said = self.predictor.predict(self.encoder.encode(data), threads=threads)
+        if self.task == REGRESSION:
+            return said
+        codes = (said[:, 1] >= self.threshold).astype(np.intp) if self.task == BINARY else said.argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def predict_proba(self, data: Any, *, threads: int = 1) -> NDArray[np.float64]:
+        """Return float64 probabilities, shape (rows, classes), in the order of `classes_`.
+
+        Raises:
+            DataError: the model predicts numbers; or as for `predict`.
+        """
+        if self.task == REGRESSION:
+            raise DataError(f"the model predicts the number {self.target!r}, which has no probabilities: use predict.")
+        return self.predictor.predict(self.encoder.encode(data), threads=threads)
+
+    def predict_contributions(self, data: Any) -> NDArray[np.float64]:
+        """Return what each input column adds to the prediction, and last what is predicted without any.
+
+        See `automl.explain.explain` for the exact meaning. The sum over axis 1 is the prediction: the number, or the
+        probability of each class.
+
+        Returns:
+            float64: (rows, inputs + 1) for regression, (rows, inputs + 1, classes) otherwise; inputs as in `names`.
+
+        Raises:
+            DataError: a member has no flat form, or no record of the training rows behind its nodes.
+        """
+        from automl.explain import explain
+
+        encoded = explain(self.predictor, self.encoder.encode(data))
+        inputs = len(self.encoder.names)
+        summed = np.zeros((len(encoded), inputs + 1, encoded.shape[2]))
+        for place, column in enumerate([*self.encoder.source, inputs]):
+            summed[:, column] += encoded[:, place]
+        return summed[:, :, 0] if self.task == REGRESSION else summed
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The input columns, in the order of `predict_contributions`."""
+        return tuple(self.encoder.names)
+
+    # ---- about the model
+
+    def feature_importance(self) -> dict[str, float]:
+        """Return each input column's share of what the model's splits brought, greatest first; they sum to 1."""
+        if self._importance is None:
+            from automl.explain import importance
+
+            shares = np.zeros(len(self.encoder.names))
+            np.add.at(shares, self.encoder.source, importance(self.predictor))
+            order = np.argsort(-shares, kind="stable")
+            self._importance = {self.encoder.names[i]: float(shares[i]) for i in order}
+        return dict(self._importance)
+
+    def leaderboard(self) -> Leaderboard:
+        """Return what was tried in the fit, best first."""
+        from automl.study.leaderboard import Leaderboard
+
+        return Leaderboard(self._leaderboard, self.metric)
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+        """Write the model to one file, atomically, or to a URI by fsspec; `load_model` reads it.
+
+        Args:
+            key: signs the file with HMAC-SHA256.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        from automl.artifact import save_model
+
+        save_model(self, path, key=key)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the ensemble, without the encoder, as an ONNX model; see `automl.artifact.onnx.export_onnx`."""
+        from automl.artifact.onnx import export_onnx
+
+        export_onnx(self, path)
+
+
+def _to_array(labels: Sequence[Label]) -> NDArray[Any]:
+    """Return labels as an array that keeps their types."""
+    if len({type(label) for label in labels}) == 1:
+        return np.array(labels)
+    array = np.empty(len(labels), dtype=object)
+    array[:] = labels
+    return array
+
+
+def _restore(data: bytes) -> Model:
+    from automl.artifact.load import parse_model
+
+    # Whoever unpickles has already said yes to pickles.
+    return parse_model(data, "the pickled model", allow_pickle=True)
