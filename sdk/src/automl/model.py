@@ -161,8 +161,8 @@ class Model:
         save_model(self, path, key=key)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write the ensemble, without the encoder, as an ONNX model; see `automl.artifact.onnx.export_onnx`."""
-        from automl.artifact.onnx import export_onnx
+        """Write the ensemble, without the encoder, as an ONNX model; see `automl.export.export_onnx`."""
+        from automl.export import export_onnx
 
         export_onnx(self, path)
 

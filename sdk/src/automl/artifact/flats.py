@@ -140,11 +140,10 @@ def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> For
     nodes = int(begin[-1])
     inner = _unpack(arrays["inner"], nodes)
     asks = _unpack(arrays["asks"], int(inner.sum()))
-    category, words = np.full(len(asks), -1, dtype=np.int64), np.zeros(len(asks), dtype=np.int64)
-    category[asks], words[asks] = _cast(arrays["category"], "int64"), _cast(arrays["words"], "int64")
-    left = np.zeros(nodes, dtype=np.int64)
-    left[inner] = np.flatnonzero(inner) + _cast(arrays["delta"], "int64")
-    left[~inner] = _cast(arrays["leaf"], "int64")
+    category = _spread(arrays["category"], asks, -1, "int32")
+    words = _spread(arrays["words"], asks, 0, "int32")
+    child = _spread(arrays["delta"], inner, 0, "int64") + np.arange(nodes)
+    left = np.where(inner, child, _spread(arrays["leaf"], ~inner, 0, "int64"))
     gain = arrays.get("gain")
     return Forest(
         feature=_spread(arrays["feature"], inner, -1, "int32"),
@@ -165,9 +164,11 @@ def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> For
     )
 
 
-def _spread(numbers: NDArray[Any], inner: NDArray[np.bool_], leaf: Any, dtype: str) -> NDArray[Any]:
-    whole = np.full(len(inner), leaf, dtype=dtype)
-    whole[inner] = _cast(numbers, dtype)
+def _spread(numbers: NDArray[Any], where: NDArray[np.bool_], elsewhere: Any, dtype: str) -> NDArray[Any]:
+    if numbers.shape != (int(where.sum()),):
+        raise ValueError(f"an array of shape {numbers.shape} for {int(where.sum())} nodes")
+    whole = np.full(len(where), elsewhere, dtype=dtype)
+    whole[where] = _cast(numbers, dtype)
     return whole
 
 

@@ -92,8 +92,10 @@ def _label(label: Any) -> str | int | float | bool:
 
 def _opaque(number: int, member: Opaque, writer: ArrayWriter, members: dict[str, bytes]) -> dict[str, Any]:
     file, learner = f"members/{number}", member.learner
-    form = "portable" if isinstance(learner, Portable) else "pickle"
-    members[file] = learner.dump(member.model) if isinstance(learner, Portable) else pickle.dumps(member.model)
+    if learner is not None and isinstance(learner, Portable):
+        form, members[file] = "portable", learner.dump(member.model)
+    else:
+        form, members[file] = "pickle", pickle.dumps(member.model)
     return {
         "name": member.name,
         "weight": member.weight,
