@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from automl_core.testing.fakes import installed
+
+# importlib mode puts no folder of tests on the path: what the tests here share is imported by name.
+sys.path.insert(0, str(Path(__file__).parent))
 
 LEARNERS = '''
 import time
