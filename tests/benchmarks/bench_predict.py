@@ -1,0 +1,204 @@
+"""How fast an ensemble predicts, against its members' own libraries and against ONNX Runtime, on one thread.
+
+Run it with `pytest -m benchmark -s tests/benchmarks/bench_predict.py`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import numpy as np
+import pytest
+
+from automl.model import Model
+from automl.predictor import Part, Predictor
+from automl_core import Column, Data, Job, PluginError, Plugins
+from automl_core.settings import load_settings
+
+pytestmark = pytest.mark.benchmark
+
+ROWS, MANY, NUMBERS, CATEGORIES, ROUNDS = 8_000, 100_000, 16, 4, 300
+ENSEMBLES = {
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost",),
+    "catboost": ("catboost",),
+    "forest": ("sklearn.random_forest",),
+    "three boosters": ("lightgbm", "xgboost", "catboost"),
+    "25 boosters": ("lightgbm", "lightgbm", "xgboost", "catboost", "sklearn.hist_gradient_boosting") * 5,
+}
+
+
+def make_rows(rows: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(rows, NUMBERS + CATEGORIES))
+    values[:, NUMBERS:] = rng.integers(0, 30, (rows, CATEGORIES))
+    values[rng.random(values.shape) < 0.02] = np.nan
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+class Encoded:
+    """Stands for an encoder where rows come encoded."""
+
+    columns = (*(Column(f"n{i}") for i in range(NUMBERS)), *(Column(f"c{i}", 30) for i in range(CATEGORIES)))
+    names = tuple(column.name for column in columns)
+
+    def encode(self, data: np.ndarray) -> np.ndarray:
+        return data
+
+
+@pytest.fixture(scope="module")
+def train() -> Callable[[str, int], object]:
+    values, plugins, models = make_rows(ROWS), Plugins(load_settings()), {}
+    known = np.nan_to_num(values)
+    effect = np.random.default_rng(1).normal(size=30)
+    score = known[:, 0] * known[:, 1] + np.sin(2 * known[:, 2]) + known[:, 3] + effect[known[:, NUMBERS].astype(int)]
+    data = Data(values, Encoded.columns, (score > 0).astype(np.float64))
+
+    def fit(name: str, seed: int) -> object:
+        if (name, seed) not in models:
+            try:
+                learner = plugins.build("learner", name)
+            except PluginError as error:
+                pytest.skip(str(error))
+            # Folds are 80 % of the rows.
+            rows = np.random.default_rng(seed).permutation(ROWS)[: 4 * ROWS // 5]
+            models[name, seed] = learner.fit(Job(data, rows, None, "binary", 2, {}, rounds=ROUNDS, seed=seed))
+        return models[name, seed]
+
+    return fit
+
+
+def best(call: Callable[[], object], *, repeat: int = 3) -> float:
+    """Return the fastest call's seconds: other work on the machine only ever adds."""
+    taken = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def typical(call: Callable[[np.ndarray], object], rows: Sequence[np.ndarray]) -> float:
+    """Return the median seconds of calls with one row each, all different: repeated ones are remembered by the processor."""
+    for row in rows[:20]:
+        call(row)
+    taken = []
+    for row in rows:
+        start = time.perf_counter()
+        call(row)
+        taken.append(time.perf_counter() - start)
+    return median(taken)
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_ensemble_against_its_members_and_onnx(train, name, tmp_path) -> None:
+    members = [train(learner, seed // 5) for seed, learner in enumerate(ENSEMBLES[name])]
+    parts = [Part(member.export(), 1 / len(members)) for member in members]
+    start = time.perf_counter()
+    predictor = Predictor(parts, classes=2)
+    ready = time.perf_counter() - start
+    values = make_rows(MANY)
+    alone = [values[i : i + 1] for i in range(300)]
+
+    def own(rows: np.ndarray) -> np.ndarray:
+        return sum(member.predict(rows) for member in members) / len(members)
+
+    few = values[:2000]
+    worst = float(np.abs(own(few) - predictor.predict(few)).max())
+    ours, theirs = typical(predictor.predict, alone), typical(own, alone)
+    size = MANY if len(members) < 5 else MANY // 10
+    ours_many, theirs_many = best(lambda: predictor.predict(values[:size])), best(lambda: own(values[:size]), repeat=1)
+    print(
+        f"\n{name}: {predictor.trees} trees, ready in {1e3 * ready:.0f} ms, at most {worst:.1e} off\n"
+        f"  one row: {1e6 * ours:.1f} us, the members {1e6 * theirs:.1f} us: {theirs / ours:.1f} times as fast\n"
+        f"  {size:,} rows: {size / ours_many:,.0f} rows/s, the members {size / theirs_many:,.0f}:"
+        f" {theirs_many / ours_many:.1f} times as fast"
+    )
+    if len(members) <= 3:
+        print(
+            against_onnx(
+                Model(Encoded(), predictor, task="binary", classes=("a", "b")), alone, values, ours, ours_many, tmp_path
+            )
+        )
+
+
+def against_onnx(
+    model: Model, alone: Sequence[np.ndarray], values: np.ndarray, ours: float, ours_many: float, folder
+) -> str:
+    runtime = pytest.importorskip("onnxruntime")
+    from automl_core import DataError
+
+    try:
+        model.export_onnx(folder / "m.onnx")
+    except DataError as error:
+        return f"  ONNX Runtime: {error}"
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = runtime.InferenceSession(folder / "m.onnx", options, providers=["CPUExecutionProvider"])
+
+    def run(rows: np.ndarray) -> np.ndarray:
+        return session.run(["probabilities"], {"features": rows})[0]
+
+    off = float(np.abs(run(values[:500]) - model.predict_proba(values[:500])).max())
+    one, many = typical(run, alone), best(lambda: run(values), repeat=1)
+    return (
+        f"  ONNX Runtime ({off:.1e} off): one row {1e6 * one:.1f} us, {one / ours:.1f} times ours;"
+        f" {len(values) / many:,.0f} rows/s, ours {many / ours_many:.1f} times as fast"
+    )
+
+
+def test_one_row_as_a_dict_through_the_whole_model(train) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from automl.encoder import Encoder
+    from automl.schema import describe
+
+    values = make_rows(2000)
+    names = Encoded.names
+    columns = {n: pa.array(values[:, i], from_pandas=True) for i, n in enumerate(names) if i < NUMBERS}
+    columns |= {
+        n: pa.array([None if np.isnan(v) else f"level{v:.0f}" for v in values[:, i]])
+        for i, n in enumerate(names)
+        if i >= NUMBERS
+    }
+    table = pa.table(columns)
+    members = [train(learner, 0) for learner in ENSEMBLES["three boosters"]]
+    predictor = Predictor([Part(member.export(), 1 / 3) for member in members], classes=2)
+    model = Model(Encoder.fit(table, describe(table)), predictor, task="binary", classes=("a", "b"))
+    rows = table.to_pylist()[:500]
+    whole = typical(model.predict_proba, rows)
+    encoded = [model.encoder.encode(row) for row in rows]
+    part = typical(predictor.predict, encoded)
+    own = typical(lambda row: [member.predict(row) for member in members], encoded)
+    print(
+        f"\na dict of {len(names)} columns: {1e6 * whole:.1f} us, of which {1e6 * part:.1f} us is the predictor;"
+        f" the members alone {1e6 * own:.1f} us: {own / whole:.1f} times as much"
+    )
+
+
+def test_time_to_the_first_prediction(train, tmp_path) -> None:
+    from automl.encoder import Encoder
+    from automl.schema import describe
+
+    pa = pytest.importorskip("pyarrow")
+    values = make_rows(500)
+    table = pa.table({n: pa.array(values[:, i]) for i, n in enumerate(Encoded.names)})
+    for name in ("three boosters", "25 boosters"):
+        members = [train(learner, seed // 5) for seed, learner in enumerate(ENSEMBLES[name])]
+        predictor = Predictor([Part(member.export(), 1 / len(members)) for member in members], classes=2)
+        path = tmp_path / "m.automl"
+        model = Model(Encoder.fit(table, describe(table)), predictor, task="binary", classes=("a", "b"))
+        start = time.perf_counter()
+        model.save(path)
+        saved = time.perf_counter() - start
+        row = dict.fromkeys(Encoded.names, 1.0)
+        code = f"import automl; automl.load_model({str(path)!r}).predict_proba({row!r})"
+        ours = best(lambda code=code: subprocess.run([sys.executable, "-c", code], check=True), repeat=5)
+        bare = best(lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True), repeat=5)
+        print(
+            f"\n{name}: {predictor.trees} trees, {path.stat().st_size / 1e6:.1f} MB, saved in {saved:.2f} s; load and predict"
+            f" {1e3 * (ours - bare):.0f} ms beyond `import numpy` ({1e3 * bare:.0f} ms)"
+        )
