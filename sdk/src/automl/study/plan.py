@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["Plan", "Shape", "make_plan", "plan_without_clock"]
 
-ANCHOR_SHARE = 0.4  # of the time limit, for the fits that every ensemble should have
+ANCHOR_SHARE = 0.6  # of the time limit, for the fits that every ensemble should have
 ANCHOR_COST = 10.0  # what those fits cost together, in units of the first one
 FOLDS = (5, 3)
 FEW_ROWS, FOLDS_OF_FEW = 2_000, 8  # where each row counts
