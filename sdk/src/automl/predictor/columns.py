@@ -43,22 +43,24 @@ def assign_columns(
     Returns:
         The columns, and per flat the column that each node (or each column of an additive model, -1 without weight) reads.
     """
-    wanted = [
-        _wanted(flat, np.concatenate([np.arange(inputs), place])) for flat, place in zip(flats, places, strict=True)
-    ]
-    kinds = np.unique(np.concatenate([np.array([[LOWEST, 0]]), *(w[w[:, 0] >= 0] for w in wanted)]), axis=0)
-    lowest = int(np.flatnonzero(kinds[:, 0] == LOWEST)[0])
-    span = int(kinds[:, 1].max()) + 1
-    keys = kinds[:, 0] * span + kinds[:, 1]
-    found = [np.where(w[:, 0] >= 0, np.searchsorted(keys, w[:, 0] * span + w[:, 1]), -1) for w in wanted]
+    span = 1 + max([inputs, *(int(place.max()) for place in places if len(place))])
+    sources = [np.concatenate([np.arange(inputs), place]) for place in places]
+    wanted = [_wanted(flat, source, span) for flat, source in zip(flats, sources, strict=True)]
+    used = np.zeros(4 * span, dtype=np.bool_)
+    used[LOWEST * span] = True
+    for keys in wanted:
+        used[keys[keys >= 0]] = True
+    number = np.cumsum(used) - 1
+    kinds = np.stack(np.divmod(np.flatnonzero(used), span), axis=1)
+    lowest = int(number[LOWEST * span])
+    found = [np.where(keys >= 0, number[keys], -1) for keys in wanted]
     return Columns(kinds.astype(np.int32), lowest, lowest + 1), found
 
 
-def _wanted(flat: Flat, wide: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (kind, source) per node or column; kind -1 for what is not read."""
+def _wanted(flat: Flat, wide: NDArray[np.int64], span: int) -> NDArray[np.int64]:
+    """Return kind * span + source per node or column; -1 for what is not read."""
     if isinstance(flat, Additive):
         used = (flat.weight != 0).any(axis=1) | (flat.missing != 0).any(axis=1) | (flat.table_start >= 0)
-        return np.stack([np.where(used, COPY, -1), wide], axis=1)
+        return np.where(used, COPY * span + wide, -1)
     kind = np.where(flat.category >= 0, SLOT, np.where(flat.missing_left, NEGATE, COPY))
-    leaf = flat.feature < 0
-    return np.stack([np.where(leaf, LOWEST, kind), np.where(leaf, 0, wide[np.maximum(flat.feature, 0)])], axis=1)
+    return np.where(flat.feature < 0, LOWEST * span, kind * span + wide[np.maximum(flat.feature, 0)])
