@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop", "Member", "Proposal"]
 
 ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
+ANCHOR_SHARE, TRIAL_SHARE = 0.4, 0.25  # of the time limit, that all fits of one trial may take together
 PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, after which it counts as hung
 HANG_SECONDS = 5.0
 SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
@@ -270,7 +271,6 @@ class Loop:
     # ---- flights
 
     def _submit(self, member: Member, part: int) -> None:
-        left = self.clock.search_left
         order = Order(
             trial=member.trial.id,
             part=part,
@@ -280,9 +280,17 @@ class Loop:
             recipe=member.recipe,
             seed=member.trial.seed,
             threads=self.plan.threads,
-            seconds=None if left == float("inf") else max(left, 0.05),
+            seconds=self._allowance(member),
         )
         self._fly(member, order, self.executor.submit(fit_part, self.shared, order))
+
+    def _allowance(self, member: Member) -> float | None:
+        """Return the seconds that one fit may take, so that no trial spends the time of all others."""
+        if self.clock.limit is None:
+            return None
+        share = ANCHOR_SHARE if member.rank < ANCHOR_RANK else TRIAL_SHARE
+        fair = share * self.clock.limit * self._slots / self.plan.folds
+        return max(min(self.clock.search_left, fair), 0.05)
 
     def _fly(self, member: Member, order: Order, future: Future[Any], *, settling: bool = False) -> None:
         member.running += 1
