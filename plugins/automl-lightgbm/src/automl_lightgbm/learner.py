@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
-import numpy as np
 
-from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, Job, Learner, Space
-from automl_lightgbm.binned import Binned
+from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, Job, Learner, Model, Space
+from automl_lightgbm.binned import BINNING, Binned, Target, bin_rows, take
 from automl_lightgbm.model import LightGBMModel
 from automl_lightgbm.portfolio import make_portfolio, make_space
+from automl_lightgbm.stopping import Watch
 
 if TYPE_CHECKING:
     from automl_core import Column
@@ -23,6 +24,7 @@ MAX_ROUNDS = 10_000
 DEFAULT_ROUNDS = 200
 OBJECTIVES = {"squared_error": "l2", "absolute_error": "l1"}
 METRICS = {"binary": "binary_logloss", "multiclass": "multi_logloss", "l2": "rmse", "l1": "l1", "quantile": "quantile"}
+HISTOGRAMS = 1024  # MiB that histograms of a fit may take; tables of some thousand columns would take many times that
 WIDE = 200  # columns from which on histograms are built by column
 
 
@@ -36,57 +38,89 @@ class LightGBMLearner(Learner):
         self._binned = Binned()
         self._space = make_space()
 
+    def close(self) -> None:
+        self._binned = Binned()
+
     def space(self, task: str) -> Space:
         return self._space
 
     def portfolio(self, task: str, rows: int, columns: Sequence[Column]) -> Sequence[Candidate]:
-        return make_portfolio(rows)
+        return make_portfolio(task, rows)
 
     def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
-        """As AutoGluon estimates: the binned table, its gradients, and histograms of the leaves."""
-        histograms = 20 * 255 * columns * 64 * 2
-        return 50_000_000 + rows * columns * 2 + rows * max(classes, 1) * 24 + histograms
+        """Bins of the table, of the rows at hand and of their transposed copy; gradients and scores; histograms."""
+        histograms = min(16 * 256 * columns * 64, HISTOGRAMS << 20)
+        return 50_000_000 + 3 * rows * columns + 40 * rows * max(classes, 1) + histograms
 
     def fit(self, job: Job) -> LightGBMModel:
         """Fit until the loss of the valid rows has not improved for long, for `job.rounds`, or until time is out."""
         started = time.monotonic()
         self._space.check(job.params)
-        params = self._parameters(job)
-        whole = self._binned.whole(job.data, params)
-        watch = Watch(started, job)
-        train = whole.subset(np.sort(job.train))
-        valid = [] if job.valid is None else [whole.subset(np.sort(job.valid))]
-        rounds = job.rounds or (DEFAULT_ROUNDS if job.valid is None else MAX_ROUNDS)
-        booster = lgb.train(
-            params, train, rounds, valid_sets=valid, valid_names=["valid"] if valid else None, callbacks=[watch]
-        )
-        booster.free_dataset()
-        return LightGBMModel(
-            booster.model_to_string(num_iteration=-1),
-            job.classes,
-            rounds=watch.best if watch.curve else booster.current_iteration(),
-            curve=tuple(watch.curve),
-            threads=job.threads,
+        target = Target.of(job.data.target[job.train]) if job.task == REGRESSION else Target()
+        whole = self._binned.whole(job.data, job.threads)
+        train = take(whole, job.data, job.train, target)
+        valid = None if job.valid is None else take(whole, job.data, job.valid, target)
+        watch = Watch(job, started, scale=target.scale)
+        booster = self._train(job, train, valid, watch, None)
+        every = job.rounds is not None or not watch.curve
+        rounds = booster.current_iteration() if every else watch.best
+        return LightGBMModel(_text(booster), job.classes, rounds, tuple(watch.curve), target, job.threads)
+
+    def resume(self, model: Model, job: Job) -> LightGBMModel:
+        """Fit further rounds on top of `model`; its columns, classes and objective must be those of the job.
+
+        Raises:
+            ValueError: the model is not one of LightGBM, or is of another task.
+        """
+        started = time.monotonic()
+        self._space.check(job.params)
+        if not isinstance(model, LightGBMModel) or model.classes != job.classes:
+            raise ValueError(f"cannot go on from {model!r}: it is no LightGBM model of {job.classes} classes")
+        # LightGBM needs the values themselves here, for what the earlier trees say of them.
+        train = bin_rows(job.data, job.train, job.threads, target=model.target)
+        valid = None
+        if job.valid is not None:
+            valid = bin_rows(job.data, job.valid, job.threads, target=model.target, reference=train)
+        watch = Watch(job, started)
+        earlier = lgb.Booster(model_str=model.booster.model_to_string(num_iteration=model.rounds))
+        booster = self._train(job, train, valid, watch, earlier)
+        every = job.rounds is not None or not watch.curve
+        rounds = booster.current_iteration() if every else model.rounds + watch.best
+        return LightGBMModel(_text(booster), job.classes, rounds, (), model.target, job.threads)
+
+    def _train(
+        self, job: Job, train: lgb.Dataset, valid: lgb.Dataset | None, watch: Watch, earlier: lgb.Booster | None
+    ) -> lgb.Booster:
+        return lgb.train(
+            self._parameters(job),
+            train,
+            job.rounds or (DEFAULT_ROUNDS if valid is None else MAX_ROUNDS),
+            valid_sets=None if valid is None else [valid],
+            valid_names=["valid"],
+            init_model=earlier,
+            callbacks=[watch],
+            keep_training_booster=True,  # else the model is written and read once more
         )
 
     def _parameters(self, job: Job) -> dict[str, Any]:
-        objective = _objective(job)
+        objective, alpha = _objective(job)
         params: dict[str, Any] = {
-            "verbosity": -1,
+            **BINNING,
             "device_type": self.device,
             "num_threads": job.threads,
-            "seed": job.seed,
+            "seed": job.seed % 2**31,
             "deterministic": True,
-            "feature_pre_filter": False,
             "bagging_freq": 1,
-            "metric": METRICS[objective],
+            "histogram_pool_size": HISTOGRAMS,
             "objective": objective,
+            "metric": METRICS[objective],
             **job.params,
         }
-        # Without one of these LightGBM times both at every start, and its choice would depend on the clock.
-        params["force_col_wise" if len(job.data.columns) > WIDE else "force_row_wise"] = True
-        if objective == "quantile":
-            params["alpha"] = float(job.objective.partition(":")[2])
+        if self.device == "cpu":
+            # Without one of these LightGBM times both at every start, and its choice would depend on the clock.
+            params["force_col_wise" if len(job.data.columns) > WIDE else "force_row_wise"] = True
+        if alpha is not None:
+            params["alpha"] = alpha
         if job.task == MULTICLASS:
             params["num_class"] = job.classes
         if any(column.monotone for column in job.data.columns):
@@ -94,35 +128,16 @@ class LightGBMLearner(Learner):
         return params
 
 
-def _objective(job: Job) -> str:
+def _objective(job: Job) -> tuple[str, float | None]:
+    """Return LightGBM's word, and the quantile where it is one."""
     if job.task != REGRESSION:
-        return job.task
-    word = job.objective.partition(":")[0]
-    return "quantile" if word == "quantile" else OBJECTIVES.get(word, "l2")
+        return job.task, None
+    quantile = re.fullmatch(r"quantile:(0?\.\d+)", job.objective)
+    if quantile:
+        return "quantile", float(quantile[1])
+    return OBJECTIVES.get(job.objective, "l2"), None
 
 
-class Watch:
-    """Stops when time is out, or when the valid loss has not improved for long enough."""
-
-    order = 0
-    before_iteration = False
-
-    def __init__(self, started: float, job: Job) -> None:
-        self.curve: list[float] = []
-        self.best = 0
-        self._deadline = None if job.seconds is None else started + job.seconds
-        # AutoGluon's patience: 300 rounds up to 10,000 rows, fewer beyond.
-        self._most = 300 if len(job.train) <= 10_000 else max(20, round(300 * 10_000 / len(job.train)))
-        self._fixed = job.rounds is not None
-
-    def __call__(self, env: Any) -> None:
-        if env.evaluation_result_list:
-            loss = float(env.evaluation_result_list[0][2])
-            self.curve.append(loss)
-            if self.best == 0 or loss < self.curve[self.best - 1]:
-                self.best = len(self.curve)
-            patience = min(self._most, max(30, round(0.3 * self.best + 20)))
-            if not self._fixed and len(self.curve) - self.best > patience:
-                raise lgb.callback.EarlyStopException(self.best - 1, env.evaluation_result_list)
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise lgb.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+def _text(booster: lgb.Booster) -> str:
+    text: str = booster.model_to_string(num_iteration=-1)
+    return text

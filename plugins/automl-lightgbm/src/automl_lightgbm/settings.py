@@ -14,4 +14,6 @@ __all__ = ["LightGBMSettings"]
 class LightGBMSettings(PluginSettings):
     """`plugins.lightgbm`."""
 
-    device: Literal["cpu", "gpu", "cuda"] = Field("cpu", description="Where trees are grown; gpu and cuda need a build for it.")
+    device: Literal["cpu", "gpu", "cuda"] = Field(
+        "cpu", description="Where trees are grown; gpu and cuda need a build for it."
+    )

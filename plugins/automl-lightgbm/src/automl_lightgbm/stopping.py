@@ -1,0 +1,52 @@
+"""When to stop adding trees."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import lightgbm as lgb
+
+if TYPE_CHECKING:
+    from automl_core import Job
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """A callback that ends training when time is out, or when the valid loss has not improved for long.
+
+    Attributes:
+        curve: the loss of the valid rows after each round, times `scale`.
+        best: the round with the lowest loss, from 1; 0 before there is one.
+    """
+
+    order = 0
+    before_iteration = False
+
+    def __init__(self, job: Job, started: float, *, scale: float = 1.0) -> None:
+        self.curve: list[float] = []
+        self.best = 0
+        self._scale = scale
+        self._deadline = None if job.seconds is None else started + job.seconds
+        self._most = most_patience(len(job.train))
+        self._patient = job.rounds is not None
+
+    def __call__(self, env: lgb.callback.CallbackEnv) -> None:
+        losses = env.evaluation_result_list or []
+        if losses and self._hopeless(losses[0][2] * self._scale):
+            raise lgb.callback.EarlyStopException(env.iteration, losses)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise lgb.callback.EarlyStopException(env.iteration, losses)
+
+    def _hopeless(self, loss: float) -> bool:
+        self.curve.append(loss)
+        if self.best == 0 or loss < self.curve[self.best - 1]:
+            self.best = len(self.curve)
+        waited = len(self.curve) - self.best
+        return not self._patient and waited > min(self._most, max(30, round(0.3 * self.best + 20)))
+
+
+def most_patience(rows: int) -> int:
+    """Return how many rounds without gain are ever worth it: AutoGluon's 300, fewer from 10,000 rows on."""
+    return 300 if rows <= 10_000 else max(30, round(300 * 10_000 / rows))
