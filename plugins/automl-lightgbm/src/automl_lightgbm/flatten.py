@@ -21,6 +21,7 @@ __all__ = ["flatten"]
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 ZERO, NAN = 1, 2
 FLOAT32 = np.finfo(np.float32)
+ZERO_BAND = np.float32(1e-35)  # LightGBM predicts values up to this, of either sign, as zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +165,6 @@ def _sets(
 def _down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """Round towards minus infinity: x <= threshold is then decided alike for every float32 x."""
     rounded = np.clip(threshold, FLOAT32.min, FLOAT32.max).astype(np.float32)
-    return np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    below = np.nextafter(rounded, np.float32(-np.inf), where=rounded > threshold, out=rounded)
+    near = np.where(threshold < 0, np.nextafter(-ZERO_BAND, np.float32(-1)), ZERO_BAND)
+    return np.where(np.abs(threshold) <= ZERO_BAND, near, below).astype(np.float32)

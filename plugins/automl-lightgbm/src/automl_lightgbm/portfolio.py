@@ -88,7 +88,7 @@ def make_portfolio(task: str, rows: int) -> list[Candidate]:
     for place, *values, view in TABLE:
         params: dict[str, Scalar] = dict(zip(NAMES, values, strict=True))
         early = rows < FEW_ROWS and values[1] <= FEW_LEAVES
-        found.append(Candidate({**params, "learning_rate": rate}, 10.0 + (place / 10 if early else place), view))
+        found.append(Candidate({**params, "learning_rate": rate}, 10.0 + (place / 25 if early else place), view))
         if values[0] < rate and len(found) <= 2 * SLOW:
             found.append(Candidate(params, 100.0 + place, view))
     return sorted(found, key=lambda candidate: candidate.rank)
