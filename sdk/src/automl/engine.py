@@ -84,6 +84,12 @@ class AutoML:
         self.listeners = listeners
         self.optimizer = optimizer
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Plugins and what they built belong to this process.
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_plugins", "outcome_", "listeners")
+        } | {"listeners": ()}
+
     # ---- fit
 
     def fit(
@@ -207,8 +213,7 @@ class AutoML:
 
     def leaderboard(self) -> Leaderboard:
         """Return what was tried, best first."""
-        self._fitted  # noqa: B018 - says that there is nothing yet
-        return self.outcome_.leaderboard
+        return self._fitted.leaderboard()
 
     def feature_importance(self) -> dict[str, float]:
         """Return each input column's share of what the model's splits brought, greatest first; sums to 1."""
@@ -217,4 +222,5 @@ class AutoML:
     def save(self, path: str | Path) -> None:
         """Write the model to one file, atomically; `automl.load_model` reads it without any training library."""
         self._fitted.save(path)
-        self._plugins.emit("automl_model_saved", study=self.study_, path=path)
+        if hasattr(self, "_plugins"):
+            self._plugins.emit("automl_model_saved", study=self.study_, path=path)

@@ -51,11 +51,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _search(self, X: Any, y: Any, task: str, sample_weight: Any, groups: Any, time: Any) -> None:
         engine = AutoML(task=task, **self.get_params(deep=False))
         engine.fit(X, y, sample_weight=sample_weight, groups=groups, time=time)
-        self.engine_ = engine
         self.model_ = engine.model_
 
     def _rows(self, X: Any, *, reset: bool = False, y: Any = None) -> Any:
         """Check what scikit-learn checks; data frames go on as they are, so that categories stay categories."""
+        if reset and y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -74,7 +75,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def leaderboard(self) -> Any:
         """Return what was tried, best first."""
         check_is_fitted(self)
-        return self.engine_.leaderboard()
+        return self.model_.leaderboard()
 
 
 class AutoMLClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
@@ -95,7 +96,7 @@ class AutoMLClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         if count < 2:
             raise ValueError(f"Classifier can't train when only one class is present: {np.unique(labels)[:1]}")
         self._search(rows, labels, "binary" if count == 2 else "multiclass", sample_weight, groups, time)
-        self.classes_ = self.engine_.classes_
+        self.classes_ = self.model_.classes_
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "prepare", "to_model"]
 
+MIN_ROWS = 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
@@ -62,6 +64,8 @@ def prepare(
     if kept is not None:
         table = table.filter(kept)
         beside = {name: column[kept] for name, column in beside.items()}
+    if table.num_rows < MIN_ROWS:
+        raise DataError(f"the table has {table.num_rows} sample with a target; learning needs at least {MIN_ROWS}.")
     table = table.drop_columns([coder.name])
     schema = describe(table)
     encoder = Encoder.fit(table, schema, seed=seed)
@@ -99,8 +103,10 @@ def _check_weight(weight: NDArray[Any] | None) -> NDArray[np.float64] | None:
     if weight is None:
         return None
     numbers = np.asarray(weight, dtype=np.float64)
-    if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.any():
-        raise DataError("sample_weight must be finite and not negative, and not 0 everywhere.")
+    if not np.isfinite(numbers).all() or (numbers < 0).any():
+        raise DataError("sample_weight must be finite and not negative.")
+    if not numbers.any():
+        raise DataError("sample_weight is zero in every row.")
     return numbers
 
 
