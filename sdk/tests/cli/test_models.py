@@ -86,14 +86,17 @@ def test_parquet_holds_what_csv_holds(here: Path) -> None:
 
 
 def test_leaderboard_is_that_of_the_fit(here: Path) -> None:
-    assert json.loads(call("leaderboard", "model.automl", "--json")) == json.loads((here / "stdout").read_text())["leaderboard"]
+    assert (
+        json.loads(call("leaderboard", "model.automl", "--json"))
+        == json.loads((here / "stdout").read_text())["leaderboard"]
+    )
     assert LEARNER in call("leaderboard", "model.automl")
 
 
 def test_inspect_tells_the_target_and_the_parts(here: Path) -> None:
     manifest = json.loads(call("inspect", "model.automl", "--json"))
     assert manifest["target"] == "y"
-    assert "target" in call("inspect", "model.automl")
+    assert "binary of 'y', chosen by roc_auc" in call("inspect", "model.automl")
 
 
 def test_missing_target_names_the_columns(run, here: Path) -> None:
@@ -110,7 +113,9 @@ def test_unknown_metric_exits_with_2(run, here: Path) -> None:
 
 
 def test_no_probabilities_of_numbers(run, here: Path) -> None:
-    fitted = run("fit", str(here / "train.csv"), "--target", "age", "--time-limit", "10", "--learners", LEARNER, "--quiet")
+    fitted = run(
+        "fit", str(here / "train.csv"), "--target", "age", "--time-limit", "10", "--learners", LEARNER, "--quiet"
+    )
     assert fitted.exit_code == 0, fitted.stderr
     result = run("predict", "model.automl", str(here / "test.csv"), "--proba")
     assert result.exit_code == 1
@@ -121,7 +126,11 @@ def start_fit(here: Path, tmp_path: Path) -> subprocess.Popen[str]:
     """Start a fit that would last for minutes, and return once its first trial is finished."""
     words = ["fit", str(here / "train.csv"), "--target", "y", "--time-limit", "300"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "automl", *words], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "automl", *words],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     for line in process.stderr:

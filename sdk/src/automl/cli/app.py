@@ -9,8 +9,8 @@ import click
 
 from automl.cli.command import DEBUG, Command, WithExamples, debug_option
 from automl.cli.demo import demo
+from automl.cli.ending import INTERRUPTED, leave
 from automl.cli.fit import fit
-from automl.cli.interrupt import INTERRUPTED
 from automl.cli.models import inspect, leaderboard
 from automl.cli.plugins import plugins
 from automl.cli.predict import predict
@@ -98,4 +98,7 @@ for item in (demo, fit, predict, leaderboard, inspect, plugins, settings):
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
-    cli(prog_name="automl")
+    try:
+        cli(prog_name="automl")
+    except SystemExit as done:
+        leave(done.code)

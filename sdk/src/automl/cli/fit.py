@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from automl.cli.command import Command, echo_json, json_option
-from automl.cli.interrupt import two_stage_interrupt
+from automl.cli.ending import two_stage_interrupt
 
 if TYPE_CHECKING:
     from automl.engine import AutoML

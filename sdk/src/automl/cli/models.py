@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from automl.cli.command import Command, echo_json, json_option
 
 __all__ = ["inspect", "leaderboard"]
+
+SHOWN = 5
 
 
 @click.command(
@@ -20,17 +26,44 @@ __all__ = ["inspect", "leaderboard"]
 @json_option
 def leaderboard(model: str, as_json: bool) -> None:
     """Print what was tried for a saved MODEL, best first."""
-    from automl import load_model
+    from automl.artifact import read_manifest
+    from automl.study.leaderboard import Leaderboard
 
-    board = load_model(model).leaderboard()
+    manifest = read_manifest(model)
     if as_json:
-        echo_json(list(board))
+        echo_json(manifest["leaderboard"])
     else:
-        click.echo(board)
+        click.echo(Leaderboard(manifest["leaderboard"], manifest["metric"]))
 
 
 @click.command(cls=Command, examples=["automl inspect model.automl", "automl inspect model.automl --json"])
 @click.argument("model")
 @json_option
 def inspect(model: str, as_json: bool) -> None:
-    """Print what a saved MODEL is made of."""
+    """Print what a saved MODEL is made of.
+
+    JSON holds the whole manifest; nothing of the model itself is loaded.
+    """
+    from automl.artifact import read_manifest
+
+    manifest = read_manifest(model)
+    if as_json:
+        echo_json(manifest)
+        return
+    click.echo("\n".join(f"{name + ':':<12}{value}" for name, value in _summary(manifest).items()))
+
+
+def _summary(manifest: Mapping[str, Any]) -> dict[str, str]:
+    members = Counter(f"{part['kind']} in flat arrays" for part in manifest["parts"])
+    members += Counter(f"{member['name']} ({member['form']})" for member in manifest["opaque"])
+    importance = list(manifest["importance"].items())[:SHOWN]
+    return {
+        "task": f"{manifest['task']} of {manifest['target']!r}, chosen by {manifest['metric']}",
+        "classes": ", ".join(map(str, manifest["classes"])) or "none",
+        "columns": f"{len(manifest['importance'])} as given, {manifest['columns']} encoded",
+        "importance": ", ".join(f"{name} {share:.1%}" for name, share in importance),
+        "members": ", ".join(f"{count} {name}" for name, count in sorted(members.items())),
+        "created": manifest["created"],
+        "format": str(manifest["format"]),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+    }
