@@ -58,7 +58,7 @@ def row_losses(target: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.flo
     if prediction.ndim == 1:
         return np.asarray((target - prediction) ** 2, dtype=np.float64)
     picked = prediction[np.arange(len(target)), target.astype(np.int64)]
-    return -np.log(np.clip(picked, EPS, None), dtype=np.float64)
+    return np.asarray(-np.log(np.clip(picked, EPS, None), dtype=np.float64))
 
 
 # ---- classification
@@ -112,7 +112,7 @@ def confusion(target: Any, label: Any, weight: Any) -> NDArray[np.float64]:
     """Return weighted counts, shape (classes, classes), truth by row."""
     size = int(max(target.max(), label.max())) + 1
     cells = target.astype(np.int64) * size + label.astype(np.int64)
-    return np.bincount(cells, weights=weight, minlength=size * size).reshape(size, size).astype(np.float64)
+    return np.asarray(np.bincount(cells, weights=weight, minlength=size * size).reshape(size, size), dtype=np.float64)
 
 
 def balanced_accuracy(target: Any, label: Any, weight: Any) -> float:

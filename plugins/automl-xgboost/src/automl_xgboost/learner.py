@@ -94,7 +94,7 @@ class XGBoostLearner(Learner):
         return params
 
 
-class Watch(xgb.callback.TrainingCallback):
+class Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]
     """Stops when time is out, or when the valid loss has not improved for long enough."""
 
     def __init__(self, started: float, job: Job) -> None:

@@ -49,10 +49,10 @@ class XGBoostModel:
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         matrix = xgb.DMatrix(values, feature_types=list(self.types), enable_categorical=True, nthread=self.threads)
-        said = self._booster.predict(matrix, iteration_range=(0, self.rounds)).astype(np.float64)
+        said = np.asarray(self._booster.predict(matrix, iteration_range=(0, self.rounds)), dtype=np.float64)
         if self.classes == 2:
             return np.column_stack([1 - said, said])
-        return said / said.sum(axis=1, keepdims=True) if self.classes else said
+        return np.asarray(said / said.sum(axis=1, keepdims=True)) if self.classes else said
 
     def export(self) -> Forest:
         return flatten(bytes(self._booster.save_raw("json")), self.rounds, self.classes)

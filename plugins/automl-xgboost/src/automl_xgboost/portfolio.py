@@ -28,7 +28,7 @@ def make_space() -> Space:
 
 def learning_rate(rows: int) -> float:
     """Return the rate at which a few hundred rounds suffice: it grows with the rows, as their cost does."""
-    return min(max(0.03 * (rows / 1000) ** 0.25, 0.03), 0.1)
+    return float(min(max(0.03 * (rows / 1000) ** 0.25, 0.03), 0.1))
 
 
 # After AutoGluon's portfolios learned on TabRepo and TabArena, with their priorities as ranks; rates are ours.

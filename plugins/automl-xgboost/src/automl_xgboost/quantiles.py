@@ -23,7 +23,9 @@ class Quantiles:
 
     def __init__(self, size: int = 8) -> None:
         self._size = size
-        self._kept: OrderedDict[tuple[str, bytes], tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix | None]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bytes], tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix | None]] = (
+            OrderedDict()
+        )
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -119,7 +119,7 @@ class Journal:
         try:
             with self._storage.open(self._blob(record.key, record.fold)) as file:
                 blob = dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
-            learner = learners.get(str(blob["learner"]))
+            learner: Any = learners.get(str(blob["learner"]))
             curve = blob["curve"].tolist() or None
             if "flat" in blob:
                 model: Any = RestoredModel(load_flat(blob["flat"].tobytes()), curve, record.rounds)
