@@ -19,9 +19,11 @@ def _settings() -> type[PluginSettings]:
 
 def build(context: Context) -> Learner:
     from automl_xgboost.learner import XGBoostLearner
-    from automl_xgboost.settings import XGBoostSettings
+    from automl_xgboost.settings import XGBoostSettings, check_device
 
-    return XGBoostLearner(device=context.settings(XGBoostSettings).device)
+    device = context.settings(XGBoostSettings).device
+    check_device(device)
+    return XGBoostLearner(device=device)
 
 
 @hookimpl
