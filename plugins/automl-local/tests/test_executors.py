@@ -141,6 +141,21 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert wait_until_gone(int(done.stdout))
 
 
+def test_program_ends_while_it_is_closed_in_the_background(tmp_path: Path) -> None:
+    script = """
+import sys, threading, time
+from automl_local.processes import ProcessesExecutor
+executor = ProcessesExecutor(1, grace=1, directory=sys.argv[1])
+executor.share(b"data")
+executor.submit(len, "").result()
+executor.submit(time.sleep, 600)
+threading.Thread(target=executor.close, daemon=True).start()
+"""
+    done = run(script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_interrupt_from_the_keyboard_is_left_to_the_parent() -> None:
     script = """
 import os, signal, time

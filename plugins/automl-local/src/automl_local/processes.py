@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from threading import RLock
 from typing import Any, TypeVar
+from weakref import finalize
 
 from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-untyped]
 
@@ -43,6 +44,7 @@ class ProcessesExecutor(Executor):
         self._waiting: deque[Task] = deque()
         self._running: set[Future[bytes]] = set()
         self._folder: Path | None = None
+        self._remove_folder: Callable[[], object] | None = None
         self._shares = 0
         self._closed = False
 
@@ -90,13 +92,15 @@ class ProcessesExecutor(Executor):
         if pool is not None:
             _, hung = wait(running, timeout=self._grace)
             pool.shutdown(wait=True, kill_workers=bool(hung))
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._remove_folder is not None:
+            self._remove_folder()
 
     def _make_folder(self) -> Path:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(mkdtemp(prefix="automl-", dir=self._parent))
+                # Also where nobody closes, or the interpreter ends meanwhile.
+                self._remove_folder = finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             return self._folder
 
     # ---- from here to the pool, which holds no more than it can run: what it holds cannot be cancelled
