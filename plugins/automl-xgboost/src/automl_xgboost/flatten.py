@@ -90,7 +90,7 @@ def _sets(
                 raise ValueError(f"the model splits column {feature[node]} by category, which is a number")
             went_right = np.zeros(len(seen), dtype=np.bool_)
             went_right[tree["categories"][begin : begin + count]] = True
-            members = went_right if default_left[node] else seen & ~went_right
+            members = seen & (went_right if default_left[node] else ~went_right)
             bits.append(_pack(members))
             category[node], words[node] = offset, len(bits[-1])
             offset += len(bits[-1])
