@@ -111,6 +111,7 @@ def accuracy(target: Any, label: Any, weight: Any) -> float:
 def confusion(target: Any, label: Any, weight: Any) -> NDArray[np.float64]:
     """Return weighted counts, shape (classes, classes), truth by row."""
     size = int(max(target.max(), label.max())) + 1
+    size = int(max(target.max(), label.max())) + 1
     cells = target.astype(np.int64) * size + label.astype(np.int64)
     return np.asarray(np.bincount(cells, weights=weight, minlength=size * size).reshape(size, size), dtype=np.float64)
 
@@ -124,7 +125,7 @@ def balanced_accuracy(target: Any, label: Any, weight: Any) -> float:
 def class_f1(target: Any, label: Any, weight: Any) -> NDArray[np.float64]:
     table = confusion(target, label, weight)
     total = table.sum(axis=0) + table.sum(axis=1)
-    return np.divide(2 * np.diag(table), total, out=np.full(len(table), np.nan), where=total > 0)
+    return np.asarray(np.divide(2 * np.diag(table), total, out=np.full(len(table), np.nan), where=total > 0))
 
 
 def f1(target: Any, label: Any, weight: Any) -> float:
