@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from automl.predictor import Opaque, Part, Predictor
+from automl.predictor.dense import make_dense
 from automl.predictor.kernel import COMPILED, load_program
+from automl.predictor.lookups import DENSE, LOOKUP
 from automl.predictor.program import OBLIVIOUS, WITH_SETS, compile_parts
-from automl_core import DataError
+from automl_core import DataError, Lookup
 from automl_core.testing.flat import evaluate
 
 COLUMNS = 6
@@ -120,6 +122,49 @@ def test_codes_that_are_none_do_not_make_the_kernel_stray(make_forest, make_addi
     with np.errstate(invalid="ignore"):
         plain = run(parts, values, 0, compiled=False)
     np.testing.assert_allclose(run(parts, values, 0, compiled=True), plain, rtol=1e-12)
+
+
+@ways
+@pytest.mark.parametrize("dense", [True, False])
+def test_lookups_are_exact_by_cell_and_by_search(make_forest, make_rows, rng, monkeypatch, dense, compiled) -> None:
+    if not dense:
+        monkeypatch.setattr("automl.predictor.lookups.make_dense", lambda item: None)
+    forest, values = make_forest(rng, trees=40), make_rows(rng, 300, COLUMNS)
+    values[0, 1], values[1, 1], values[2, 1] = -3.0, 1e9, 69.0
+    kinds = compile_parts([Part(forest, 1.0)], columns=COLUMNS, outputs=1).lookups.rows[[0, 2], 0]
+    assert kinds.tolist() == ([DENSE, DENSE] if dense else [LOOKUP, LOOKUP])
+    for rows in (values, values[:3]):
+        with np.errstate(invalid="ignore"):
+            want = evaluate(forest, rows)
+        np.testing.assert_allclose(run([Part(forest, 1.0)], rows, 0, compiled=compiled), want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("codes", [0, 1, 15, 16, 17, 300, 9000])
+def test_lookup_of_one_category_is_a_row_of_cells(codes) -> None:
+    with np.errstate(over="ignore"):
+        keys = (np.arange(1, codes + 1).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    keys ^= keys >> np.uint64(32)
+    order = np.argsort(keys)
+    values = np.arange(codes, dtype=np.float32)
+    item = Lookup(
+        np.zeros(1, np.int32), np.full(1, np.nan, np.float32), np.zeros(1, bool), keys[order], values[order], -7.0
+    )
+    dense = make_dense(item)
+    assert dense is not None
+    assert dense.cells[1 : codes + 1].tolist() == values.tolist()
+    assert dense.cells[0] == dense.cells[-1] == -7.0
+
+
+def test_lookup_of_scattered_codes_is_searched() -> None:
+    item = Lookup(
+        np.zeros(1, np.int32),
+        np.full(1, np.nan, np.float32),
+        np.zeros(1, bool),
+        np.array([1, 2], np.uint64),
+        np.ones(2, np.float32),
+        0.0,
+    )
+    assert make_dense(item) is None
 
 
 def test_equal_levels_are_evaluated_by_their_bits(make_forest, rng) -> None:

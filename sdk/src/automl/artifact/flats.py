@@ -1,7 +1,7 @@
 """Flat models as JSON and arrays, without loss.
 
-Trees are stored level by level, both children of a node side by side, so that only the distance to the first child is
-needed; what a node does not have (the threshold of a leaf, the value of an inner node) is left out.
+Both children of a node are stored side by side, so that only the distance to the first one is needed; what a node does
+not have (the threshold of a leaf, the value of an inner node) is left out.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ typedef struct { uint32_t value, meta; } Node;
 enum { NODES, SETS, REALS, TREES, PARTS, PART_REALS, TERMS, FILLS, DERIVED, DEFAULTS, DIGITS, DIGIT_THRESHOLDS, KEYS,
        KEY_VALUES, STARTS, ENTRIES, SPANS, LEAF_ROWS, BUFFERS };
 enum { COPY, NEGATE, LOWEST, SLOT };                                    /* how a column of the block is filled */
-enum { LOOKUP, PLUS, MINUS, TIMES, OVER };                              /* derived columns */
+enum { LOOKUP, PLUS, MINUS, TIMES, OVER, DENSE };                       /* derived columns */
 enum { IDENTITY, SIGMOID, SOFTMAX, PROBABILITY, EXP };                  /* links */
 enum { PLAIN, WITH_SETS, OBLIVIOUS };                                   /* trees */
 
@@ -42,8 +42,8 @@ typedef struct { int64_t additive, link, outputs, begin, end, base, table, rows;
 typedef struct { double weight, scale; } PartReals;
 typedef struct { int64_t column, start, reals, unused; } Term;          /* reals: low, high, weights, missing */
 typedef struct { int32_t kind, source; } Fill;
-typedef struct { int64_t kind, a, b, first_key, keys, start, bits, unused; } Derivation;
-typedef struct { int32_t source, equal; } Digit;
+typedef struct { int64_t kind, a, b, first_key, keys, start, bits, values; } Derivation;
+typedef struct { int32_t source, equal, limit, stride; } Digit;
 
 typedef struct {
     PyObject_HEAD
@@ -55,7 +55,7 @@ typedef struct {
 
 #define ARRAY(p, type, which) ((const type *)(p)->buffers[which].buf)
 
-typedef struct { float *block, *extra; double *sums; void *memory; } Scratch;
+typedef struct { float *block, *extra; int32_t *cell; double *sums; void *memory; } Scratch;
 
 /* ---- columns */
 
@@ -89,8 +89,28 @@ static float look_up(const Program *p, const Derivation *d, float fallback, cons
         if (keys[middle] < key) low = middle + 1;
         else high = middle;
     }
-    if (low < d->keys && keys[low] == key) return ARRAY(p, float, KEY_VALUES)[d->first_key + low];
-    return fallback;
+    return low < d->keys && keys[low] == key ? ARRAY(p, float, KEY_VALUES)[d->values + low] : fallback;
+}
+
+/* The cell of every row in a table of all combinations of digits; see automl.predictor.dense. */
+static void pick(const Program *p, const Derivation *d, const float *values, int rows, int32_t *cell, float *to) {
+    const Digit *digits = ARRAY(p, Digit, DIGITS);
+    const float *cells = ARRAY(p, float, KEY_VALUES) + d->values;
+    for (int r = 0; r < rows; r++) cell[r] = 0;
+    for (int64_t i = d->a; i < d->b; i++) {
+        const float *column = values + digits[i].source, threshold = ARRAY(p, float, DIGIT_THRESHOLDS)[i];
+        const int32_t stride = digits[i].stride;
+        if (isnan(threshold)) {
+            const float limit = (float)digits[i].limit;
+            for (int r = 0; r < rows; r++) {
+                float code = column[(size_t)r * p->columns];
+                code = code > -1.0f ? code : isnan(code) ? -1.0f : limit;
+                cell[r] += stride * ((int32_t)(code < limit ? code : limit) + 1);
+            }
+        } else if (digits[i].equal) for (int r = 0; r < rows; r++) cell[r] += column[(size_t)r * p->columns] == threshold ? stride : 0;
+        else for (int r = 0; r < rows; r++) cell[r] += column[(size_t)r * p->columns] > threshold ? stride : 0;
+    }
+    for (int r = 0; r < rows; r++) to[r] = cells[cell[r]];
 }
 
 static float calculate(int64_t operator, float left, float right) {
@@ -104,11 +124,11 @@ static void fill(const Program *p, const float *values, int rows, int stride, Sc
     const Derivation *derivations = ARRAY(p, Derivation, DERIVED);
     for (int i = 0; i < p->derived; i++) {
         const Derivation *d = derivations + i;
-        float fallback = ARRAY(p, float, DEFAULTS)[i];
+        float *to = scratch->extra + (size_t)i * stride, fallback = ARRAY(p, float, DEFAULTS)[i];
+        if (d->kind == DENSE) { pick(p, d, values, rows, scratch->cell, to); continue; }
         for (int r = 0; r < rows; r++) {
             const float *row = values + (size_t)r * p->columns;
-            scratch->extra[i * stride + r] =
-                d->kind == LOOKUP ? look_up(p, d, fallback, row) : calculate(d->kind, row[d->a], row[d->b]);
+            to[r] = d->kind == LOOKUP ? look_up(p, d, fallback, row) : calculate(d->kind, row[d->a], row[d->b]);
         }
     }
     for (int c = 0; c < p->width; c++) {
@@ -402,11 +422,12 @@ static void predict_block(const Program *p, const float *values, int rows, int s
 
 static int reserve(const Program *p, size_t stride, Scratch *scratch) {
     size_t block = stride * (p->width + 1), extra = stride * (p->derived + 1), sums = stride * (p->most_outputs + 1);
-    scratch->memory = calloc(1, sums * sizeof(double) + (block + extra) * sizeof(float));
+    scratch->memory = calloc(1, sums * sizeof(double) + (block + extra + stride) * sizeof(float));
     if (!scratch->memory) { PyErr_NoMemory(); return 0; }
     scratch->sums = scratch->memory;
     scratch->block = (float *)(scratch->sums + sums);
     scratch->extra = scratch->block + block;
+    scratch->cell = (int32_t *)(scratch->extra + extra);
     return 1;
 }
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_core import Arithmetic, Derived, Flat
+from automl.predictor.dense import make_dense
+from automl_core import Arithmetic, Derived, Flat, Lookup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Lookups", "join_lookups"]
 
 OPERATOR_CODES = {"+": 1, "-": 2, "*": 3, "/": 4}
-LOOKUP = 0
+LOOKUP, DENSE = 0, 5
 MAX_BITS = 20
 
 
@@ -25,9 +26,10 @@ class Lookups:
     """What the kernel needs of derived columns.
 
     Attributes:
-        rows: int64 (derived, 8): 0, first and end digit, first key, keys, place in `starts`, bits, 0 for a lookup;
-            the operator's code, left, right, 0, ... for arithmetic.
-        defaults: float32 (derived,). digits: int32 (digits, 2): source, equal. thresholds: float32 (digits,).
+        rows: int64 (derived, 8): for a lookup 0, first and end digit, first key, keys, place in `starts`, bits, first value;
+            for a dense one 5, first and end digit, 0, 0, 0, 0, first value; for arithmetic the operator's code, left, right.
+        defaults: float32 (derived,).
+        digits: int32 (digits, 4): source, equal, and for dense lookups limit and stride. thresholds: float32 (digits,).
         keys: uint64. values: float32. starts: int32: where the keys of each value of their top `bits` begin.
     """
 
@@ -64,33 +66,49 @@ def _identity(item: Derived) -> object:
     return (*(array.tobytes() for array in arrays), item.default)
 
 
+class _Tables:
+    """Collects the arrays of `Lookups`."""
+
+    def __init__(self) -> None:
+        self.digits = [np.empty((0, 4), dtype=np.int32)]
+        self.thresholds = [np.empty(0, dtype=np.float32)]
+        self.keys = [np.empty(0, dtype=np.uint64)]
+        self.values = [np.empty(0, dtype=np.float32)]
+        self.starts = [np.empty(0, dtype=np.int32)]
+        self._digit = self._key = self._value = self._start = 0
+
+    def add(self, item: Lookup) -> list[int]:
+        """Add a lookup and return its row."""
+        dense = make_dense(item)
+        count, digit, value = item.source.size, self._digit, self._value
+        shape = (
+            np.zeros((count, 2), dtype=np.int64) if dense is None else np.stack([dense.limits, dense.strides], axis=1)
+        )
+        self.digits.append(np.column_stack([item.source, item.equal, shape]).astype(np.int32))
+        self.thresholds.append(item.threshold)
+        self.values.append(item.values if dense is None else dense.cells)
+        self._digit, self._value = digit + count, value + self.values[-1].size
+        if dense is not None:
+            return [DENSE, digit, digit + count, 0, 0, 0, 0, value]
+        bits = min(max(int(item.keys.size).bit_length(), 1), MAX_BITS)
+        heads = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+        row = [LOOKUP, digit, digit + count, self._key, item.keys.size, self._start, bits, value]
+        self.keys.append(item.keys)
+        self.starts.append(np.append(np.searchsorted(item.keys, heads), item.keys.size).astype(np.int32))
+        self._key, self._start = self._key + item.keys.size, self._start + self.starts[-1].size
+        return row
+
+
 def _index(derived: Sequence[Derived]) -> Lookups:
+    tables = _Tables()
     rows = np.zeros((len(derived), 8), dtype=np.int64)
-    digits, thresholds, keys, values, starts = [], [], [], [], []
-    digit = key = start = 0
     defaults = np.zeros(len(derived), dtype=np.float32)
     for i, item in enumerate(derived):
         if isinstance(item, Arithmetic):
             rows[i, :3] = OPERATOR_CODES[item.operator], item.left, item.right
-            continue
-        bits = min(max(int(item.keys.size).bit_length(), 1), MAX_BITS)
-        heads = (np.arange(1 << bits, dtype=np.uint64)) << np.uint64(64 - bits)
-        first = np.r_[np.searchsorted(item.keys, heads), item.keys.size].astype(np.int32)
-        count = item.source.size
-        rows[i, :7] = LOOKUP, digit, digit + count, key, item.keys.size, start, bits
-        defaults[i] = item.default
-        digits.append(np.stack([item.source, item.equal.astype(np.int32)], axis=1))
-        thresholds.append(item.threshold)
-        keys.append(item.keys)
-        values.append(item.values)
-        starts.append(first)
-        digit, key, start = digit + count, key + item.keys.size, start + len(first)
-    return Lookups(
-        rows=rows,
-        defaults=defaults,
-        digits=np.concatenate([np.empty((0, 2), dtype=np.int32), *digits]),
-        thresholds=np.concatenate([np.empty(0, dtype=np.float32), *thresholds]),
-        keys=np.concatenate([np.empty(0, dtype=np.uint64), *keys]),
-        values=np.concatenate([np.empty(0, dtype=np.float32), *values]),
-        starts=np.concatenate([np.empty(0, dtype=np.int32), *starts]),
-    )
+        else:
+            rows[i], defaults[i] = tables.add(item), item.default
+    joined = {
+        name: np.concatenate(getattr(tables, name)) for name in ("digits", "thresholds", "keys", "values", "starts")
+    }
+    return Lookups(rows=rows, defaults=defaults, **joined)

@@ -186,9 +186,13 @@ class _Builder:
         value: NDArray[np.uint32], feature: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """Add a tree as one node per level, and its leaves in full."""
-        first, depth = int(layout.begin[tree]), int(layout.depth[tree])
-        heads = layout.node[first + (1 << np.arange(depth)) - 1]
-        leaves = layout.node[first + (1 << depth) - 1 : layout.begin[tree + 1]]
+        own, depth = slice(layout.begin[tree], layout.begin[tree + 1]), int(layout.depth[tree])
+        delta, head = layout.delta[own], [0]
+        for _ in range(1, depth):
+            head.append(int(head[-1] + delta[head[-1]]))
+        heads = layout.node[own][head[:depth]]
+        ends = np.flatnonzero(delta == 0)
+        leaves = layout.node[own][ends[np.argsort(layout.leaf[own][ends])]]
         row[0], row[6] = self._nodes, self._nodes + depth
         row[5] = self._add_reals(forest.values[forest.left[leaves]])
         self._add_nodes(part, heads, np.zeros(depth, dtype=np.int64), value, feature)

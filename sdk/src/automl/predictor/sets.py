@@ -19,34 +19,30 @@ Sets: TypeAlias = "NDArray[np.uint32]"
 
 
 def join_sets(flats: Sequence[Flat]) -> tuple[Sets, list[NDArray[np.int64]]]:
-    """Store each distinct set once.
+    """Store each set that a flat model names once.
 
     Returns:
         The sets, an empty one first, and per flat the place of each node's set, 0 for nodes without.
     """
     stored: list[NDArray[np.uint32]] = [np.zeros(2, dtype=np.uint32)]
-    size, known = 2, {}
+    size = 2
     places = []
     for flat in flats:
+        place = np.zeros(len(flat.feature) if isinstance(flat, Forest) else 0, dtype=np.int64)
+        places.append(place)
         if not isinstance(flat, Forest):
-            places.append(np.empty(0, dtype=np.int64))
             continue
-        place = np.zeros(len(flat.feature), dtype=np.int64)
         nodes = np.flatnonzero((flat.feature >= 0) & (flat.category >= 0))
         asked = np.stack([flat.words[nodes], flat.category[nodes], flat.missing_left[nodes]], axis=1)
         distinct, which = np.unique(asked, axis=0, return_inverse=True)
         found = np.zeros(len(distinct), dtype=np.int64)
         for words in np.unique(distinct[:, 0]):
             same = np.flatnonzero(distinct[:, 0] == words)
-            for i, row in zip(same, _with_missing(flat.bits, distinct[same]), strict=True):
-                key = row.tobytes()
-                if key not in known:
-                    known[key] = size
-                    stored.append(row)
-                    size += len(row)
-                found[i] = known[key]
+            rows = _with_missing(flat.bits, distinct[same])
+            found[same] = size + np.arange(len(same)) * rows.shape[1]
+            stored.append(rows.ravel())
+            size += rows.size
         place[nodes] = found[which.ravel()]
-        places.append(place)
     return np.concatenate(stored), places
 
 
