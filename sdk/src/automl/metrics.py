@@ -111,7 +111,6 @@ def accuracy(target: Any, label: Any, weight: Any) -> float:
 def confusion(target: Any, label: Any, weight: Any) -> NDArray[np.float64]:
     """Return weighted counts, shape (classes, classes), truth by row."""
     size = int(max(target.max(), label.max())) + 1
-    size = int(max(target.max(), label.max())) + 1
     cells = target.astype(np.int64) * size + label.astype(np.int64)
     return np.asarray(np.bincount(cells, weights=weight, minlength=size * size).reshape(size, size), dtype=np.float64)
 
