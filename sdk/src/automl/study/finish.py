@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,9 +140,8 @@ def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
                 flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member, share))] = member
         if not flights:
             return
-        done, _ = wait(
-            flights, timeout=max(loop.clock.left - 0.1 * loop.plan.reserve, 0.01), return_when="FIRST_COMPLETED"
-        )
+        left = loop.clock.left - 0.1 * loop.plan.reserve
+        done, _ = wait(flights, timeout=None if left == float("inf") else max(left, 0.01), return_when=FIRST_COMPLETED)
         if not done:
             log.info("no time left for %d refits: their folds' models are shipped", len(flights))
             return
