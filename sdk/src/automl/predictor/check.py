@@ -110,7 +110,8 @@ def _check_sets(forest: Forest, asks: NDArray[np.bool_]) -> None:
     start, words = forest.category[asks].astype(np.int64), forest.words[asks].astype(np.int64)
     _require(bool((words >= 0).all()) and bool((start + words <= forest.bits.size).all()), "a set ends beyond its bits")
     # Sets are apart or the same: small files cannot describe large ones by laying them over each other.
-    distinct = np.unique(np.stack([start, words], axis=1), axis=0)
+    # With the index, as `unique` without one imports numpy.ma.
+    distinct, _ = np.unique(np.stack([start, words], axis=1), axis=0, return_index=True)
     _require(int(distinct[:, 1].sum()) <= 4 * forest.bits.size, "its sets overlap")
 
 

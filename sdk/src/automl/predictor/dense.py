@@ -44,7 +44,7 @@ def make_dense(item: Lookup) -> Dense | None:
         place = _place_keys(item, limits)
         if place is None:
             return None
-        if len(np.unique(place[place >= 0])) == len(item.keys):
+        if np.count_nonzero(np.bincount(place[place >= 0])) == len(item.keys):
             return _shrink(item, limits, place)
     return None
 

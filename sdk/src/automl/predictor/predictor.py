@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +107,8 @@ class Predictor:
         return self._add_opaque(values, out) if self.opaque else out
 
     def _share(self, values: NDArray[np.float32], out: NDArray[np.float64], threads: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         step = max(ROWS_PER_THREAD, math.ceil(len(values) / threads))
         starts = range(0, len(values), step)
         with ThreadPoolExecutor(len(starts)) as pool:

@@ -36,7 +36,7 @@ def join_sets(flats: Sequence[Flat]) -> tuple[Sets, list[NDArray[np.int64]]]:
         asked = np.stack([flat.words[nodes], flat.category[nodes], flat.missing_left[nodes]], axis=1)
         distinct, which = np.unique(asked, axis=0, return_inverse=True)
         found = np.zeros(len(distinct), dtype=np.int64)
-        for words in np.unique(distinct[:, 0]):
+        for words in np.flatnonzero(np.bincount(distinct[:, 0])):
             same = np.flatnonzero(distinct[:, 0] == words)
             rows = _with_missing(flat.bits, distinct[same])
             found[same] = size + np.arange(len(same)) * rows.shape[1]
