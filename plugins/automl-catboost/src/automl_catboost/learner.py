@@ -13,7 +13,7 @@ import numpy as np
 from automl_catboost.constant import ConstantModel, fit_constant, is_constant
 from automl_catboost.model import CatBoostModel, save
 from automl_catboost.pools import Pools
-from automl_catboost.portfolio import learning_rate, make_portfolio, make_space
+from automl_catboost.portfolio import make_defaults, make_portfolio, make_space
 from automl_catboost.tuples import Rows, Tuples
 from automl_catboost.watch import Watch
 from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, Column, Job, Learner, Model, Space
@@ -22,7 +22,6 @@ __all__ = ["CatBoostLearner"]
 
 MAX_ROUNDS = 10_000
 DEFAULT_ROUNDS = 200
-DEFAULT_BORDERS = 254
 EXACT = ("MAE", "Quantile")  # losses whose leaves CatBoost computes exactly, in one step
 
 
@@ -127,14 +126,13 @@ def _parameters(job: Job) -> dict[str, Any]:
         "loss_function": loss,
         "eval_metric": f"{loss}{';' if ':' in loss else ':'}hints=skip_train~true",
         "iterations": job.rounds or (DEFAULT_ROUNDS if job.valid is None else MAX_ROUNDS),
-        "learning_rate": learning_rate(job.task, len(job.train)),
-        "border_count": DEFAULT_BORDERS,
         "boosting_type": "Plain",
         "use_best_model": False,
         "random_seed": job.seed % 2**31,
         "thread_count": job.threads,
         "logging_level": "Silent",
         "allow_writing_files": False,
+        **make_defaults(job.task, len(job.data.target), len(job.data.columns), job.classes),
         **job.params,
     }
     if "subsample" in params:
@@ -144,8 +142,11 @@ def _parameters(job: Job) -> dict[str, Any]:
     monotone = {str(place): column.monotone for place, column in enumerate(job.data.columns) if column.monotone}
     if monotone and job.task != MULTICLASS:
         params["monotone_constraints"] = monotone
-        # A statistic of a category and a border of the column would go up and down with it.
-        params["max_ctr_complexity"] = 1
+        # A statistic of a category and a border of the column would go up and down with it, and CatBoost constrains
+        # oblivious trees alone.
+        params |= {"max_ctr_complexity": 1, "grow_policy": "SymmetricTree"}
+        for name in ("max_leaves", "min_data_in_leaf"):
+            params.pop(name, None)
     return params
 
 
