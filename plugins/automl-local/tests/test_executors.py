@@ -141,15 +141,16 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert wait_until_gone(int(done.stdout))
 
 
-def test_program_ends_while_it_is_closed_in_the_background(tmp_path: Path) -> None:
-    script = """
+@pytest.mark.parametrize("end", ["", "threading.Thread(target=executor.close, daemon=True).start()"])
+def test_hung_process_does_not_keep_the_interpreter(tmp_path: Path, end: str) -> None:
+    script = f"""
 import sys, threading, time
 from automl_local.processes import ProcessesExecutor
-executor = ProcessesExecutor(1, grace=1, directory=sys.argv[1])
+executor = ProcessesExecutor(1, grace=600, directory=sys.argv[1])
 executor.share(b"data")
 executor.submit(len, "").result()
 executor.submit(time.sleep, 600)
-threading.Thread(target=executor.close, daemon=True).start()
+{end}
 """
     done = run(script, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

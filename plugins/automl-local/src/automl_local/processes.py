@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, wait
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import RLock
 from typing import Any, TypeVar
-from weakref import finalize
+from weakref import finalize, ref
 
 from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-untyped]
 
@@ -39,14 +39,14 @@ class ProcessesExecutor(Executor):
 
     def __init__(self, processes: int, *, grace: float = 5.0, directory: str | None = None) -> None:
         self._capacity, self._grace, self._parent = max(1, processes), grace, directory
-        self._lock = RLock()
+        self._lock = threading.RLock()
         self._pool: ProcessPoolExecutor | None = None
         self._waiting: deque[Task] = deque()
         self._running: set[Future[bytes]] = set()
         self._folder: Path | None = None
         self._remove_folder: Callable[[], object] | None = None
         self._shares = 0
-        self._closed = False
+        self._closed = self._ends_at_exit = False
 
     @property
     def capacity(self) -> int:
@@ -83,17 +83,21 @@ class ProcessesExecutor(Executor):
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            waiting, running, pool = list(self._waiting), list(self._running), self._pool
+            waiting, running = list(self._waiting), list(self._running)
             self._waiting.clear()
-            self._pool = None
         for future, _, _ in waiting:
             future.cancel()
             future.set_running_or_notify_cancel()  # wakes those who wait for several futures
-        if pool is not None:
-            _, hung = wait(running, timeout=self._grace)
-            pool.shutdown(wait=True, kill_workers=bool(hung))
+        _, hung = wait(running, timeout=self._grace)
+        self._end_pool(kill=bool(hung), wait=True)
         if self._remove_folder is not None:
             self._remove_folder()
+
+    def _end_pool(self, *, kill: bool, wait: bool) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=wait, kill_workers=kill)
 
     def _make_folder(self) -> Path:
         with self._lock:
@@ -129,6 +133,11 @@ class ProcessesExecutor(Executor):
         except BrokenExecutor:
             self._pool = self._make_pool()
             inner = self._pool.submit(call, task)
+        if not self._ends_at_exit:
+            # Both loky and the standard library wait at exit for what runs, and for ever for what hangs. What was
+            # registered last is called first, so this comes before what loky registered with its first task.
+            threading._register_atexit(_end_at_exit, ref(self))  # type: ignore[attr-defined]
+            self._ends_at_exit = True
         return inner
 
     def _make_pool(self) -> ProcessPoolExecutor:
@@ -147,3 +156,8 @@ class ProcessesExecutor(Executor):
             future.set_exception(error)
         if not self._closed:
             self._start_waiting()
+
+
+def _end_at_exit(executor: Callable[[], ProcessesExecutor | None]) -> None:
+    if (alive := executor()) is not None:
+        alive._end_pool(kill=True, wait=False)
