@@ -155,8 +155,19 @@ class Loop:
                 self._fail(flight.member, f"hung: no answer after {given:.0f} s and {HANG_SECONDS:.0f} s of grace")
 
     def _all_late(self) -> bool:
-        """Whether all that is in flight was told to stop already, and has had its moment to do so."""
+        """Whether all that is in flight was told to stop already, and has had its moment to do so.
+
+        As long as there is no answer, the time kept back for the end is better spent on waiting for one.
+        """
+        if not any(member.fits for member in self.members):
+            return self.clock.left < 0.1 * self.clock.reserve
         return self.clock.search_left < -min(1.0, 0.5 * max(self.clock.reserve, 0.1))
+
+    def adopt(self, proposal: Proposal, fitted: Fitted) -> None:
+        """Take a part that was fitted before the loop began for a trial of its own."""
+        member = self._open_member(proposal.learner, proposal.candidate, "portfolio")
+        member.waiting = []
+        self._complete(member, [fitted])
 
     # ---- what comes next
 

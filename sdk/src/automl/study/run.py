@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -186,9 +187,7 @@ class _Runner:
         loop.restored = self.journal.restore(self.learners)
         self.journal.begin(plan)
         if probed is not None:
-            first = proposals[0]
-            key = trial_key(first.learner, first.candidate.params, first.candidate.view)
-            loop.restored.setdefault(key, {}).setdefault(0, probed)
+            self._use_probe(loop, proposals[0], probed)
         loop.search = self._search()
         interrupted = False
         try:
@@ -206,13 +205,22 @@ class _Runner:
         scores = self._scores(shipment, loop)
         return Outcome(self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted)
 
+    def _use_probe(self, loop: Loop, first: Proposal, probed: Fitted) -> None:
+        """Take the probe for the first trial's first part, or, cut short by its limit, for a trial of its own."""
+        candidate = first.candidate
+        if probed.seconds < 0.9 * PROBE_SHARE * (self.clock.limit or math.inf):
+            key = trial_key(first.learner, candidate.params, candidate.view)
+            loop.restored.setdefault(key, {}).setdefault(0, probed)
+        elif loop.plan.folds == 1:
+            loop.adopt(first, probed)
+
     def _scores(self, shipment: Shipment, loop: Loop) -> dict[str, float]:
         to_score, found = self.problem.metric.to_score, shipment.ensemble
         if found is None:
             return {}
         singles = [member.trial.loss for member in loop.members if member.trial.loss is not None]
-        scores = {"out_of_fold": to_score(found.loss), "nested": to_score(found.nested)}
-        return scores | ({"best_single": to_score(min(singles))} if singles else {})
+        scores = {"out_of_fold": float(to_score(found.loss)), "nested": float(to_score(found.nested))}
+        return scores | ({"best_single": float(to_score(min(singles)))} if singles else {})
 
     def _describe(self) -> Study:
         problem, settings = self.problem, self.plugins.settings
@@ -279,6 +287,10 @@ class _Runner:
         plan = make_plan(shape, probe=seconds, time_limit=self.clock.limit)
         self.clock.reserve = plan.reserve
         log.info("plan: %s after a probe of %.2f s", plan, seconds)
+        if plan.folds == 1:
+            # The probe's part serves as the holdout, so that the probe counts.
+            frame.splits = frame.splits[:1]
+            return plan, frame, self._share(frame), probed
         if plan.folds == probe_plan.folds:
             return plan, frame, shared, probed
         return plan, *self._frame(plan), None
@@ -300,7 +312,10 @@ class _Runner:
             holdout=plan.holdout, groups=problem.groups, time=problem.time,
         )  # fmt: skip
         frame = Frame(problem.data, splits, problem.task, len(problem.classes), problem.seed, problem.metric.objective)
-        return frame, self.executor.share(frame) if isinstance(self.executor, Shares) else _Here(frame)
+        return frame, self._share(frame)
+
+    def _share(self, frame: Frame) -> Shared[Frame]:
+        return self.executor.share(frame) if isinstance(self.executor, Shares) else _Here(frame)
 
     def _probe(self, proposals: Sequence[Proposal], shared: Shared[Frame], threads: int) -> Fitted | None:
         if not proposals or self.clock.limit is None:
