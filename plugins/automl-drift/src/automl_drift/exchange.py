@@ -1,0 +1,121 @@
+"""Counts of many workers put together in a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from automl_drift.profile import Counts
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """One folder per model and reference. Each worker adds to a file of its own; one of them, the leader, reads all.
+
+    The leader is who holds a lock that the kernel lets go when a process dies. What a worker that is killed had not
+    published is lost: at most the monitor's interval.
+    """
+
+    def __init__(self, directory: Path, key: str) -> None:
+        self.folder = directory / re.sub(r"[^A-Za-z0-9._-]", "-", key)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._mine = self.folder / f"{os.getpid()}.counts"
+        self._rows = 0
+        self._totals: dict[str, Counts] = {}
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._lock: IO[bytes] | None = None
+
+    def publish(self, counts: dict[str, Counts], rows: int) -> None:
+        """Add to this worker's totals, atomically."""
+        self._rows += rows
+        for name, more in counts.items():
+            self._totals[name] = self._totals[name] + more if name in self._totals else more.copy()
+        totals = {name: total.tolist() for name, total in self._totals.items()}
+        self._write(self._mine, {"rows": self._rows, "counts": totals})
+
+    def lead(self) -> bool:
+        """Return whether this worker leads, taking the lead if nobody has it."""
+        if self._lock is None:
+            lock = (self.folder / "lock").open("ab")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                return False
+            self._lock = lock
+        return True
+
+    def collect(self) -> list[tuple[dict[str, Counts], int]]:
+        """Return what each worker published since the leader's last look."""
+        found = []
+        for path in sorted(self.folder.glob("*.counts")):
+            body = json.loads(path.read_bytes())
+            before = self._seen.get(path.name, {"rows": 0, "counts": {}})
+            if body["rows"] < before["rows"]:  # another process of the same number
+                before = {"rows": 0, "counts": {}}
+            rows = body["rows"] - before["rows"]
+            if rows:
+                found.append(
+                    ({name: _less(now, before["counts"].get(name)) for name, now in body["counts"].items()}, rows)
+                )
+            self._seen[path.name] = body
+            if not _alive(int(path.stem)):
+                path.unlink()
+                del self._seen[path.name]
+        return found
+
+    def save(self, state: dict[str, Any], text: str) -> None:
+        """Keep the leader's state, for who leads next, and the text that all workers expose."""
+        self._write(self.folder / "state", {"state": state, "seen": self._seen})
+        temporary = self.folder / f"text.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.folder / "text")
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that the last leader saved."""
+        try:
+            body = json.loads((self.folder / "state").read_bytes())
+        except FileNotFoundError:
+            return None
+        self._seen = body["seen"]
+        state: dict[str, Any] = body["state"]
+        return state
+
+    def text(self) -> str:
+        """Return the text that the leader saved last."""
+        with suppress(FileNotFoundError):
+            return (self.folder / "text").read_text(encoding="utf-8")
+        return ""
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _write(self, path: Path, body: dict[str, Any]) -> None:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+        temporary.write_text(json.dumps(body), encoding="ascii")
+        temporary.replace(path)
+
+
+def _less(now: list[int], before: list[int] | None) -> Counts:
+    counts = np.array(now, dtype=np.int64)
+    return counts if before is None else counts - np.array(before, dtype=np.int64)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,43 @@
+"""A report as metrics in Prometheus's text format."""
+
+from __future__ import annotations
+
+import math
+
+from automl_drift.watch import DRIFT, FEW, Report
+
+__all__ = ["METRICS", "exposition"]
+
+MOST_FEATURES = 200  # by impact: each is a series of its own
+METRICS = {
+    "automl_drift_alarm": "1 while the model drifts, 0 while it does not, absent without enough data.",
+    "automl_drift_rows": "Rows compared with the reference.",
+    "automl_drift_features_alarmed": "How many features drifted.",
+    "automl_drift_score": "How far a feature is from its reference, 0 to 1.",
+    "automl_drift_impact_score": "A feature's drift times its importance.",
+    "automl_drift_evidence_log10": "Evidence of a feature's drift; 0 and below is none.",
+}
+
+
+def exposition(model: str, version: str, report: Report) -> str:
+    """Return the gauges of one model, with a head for each metric."""
+    own = f'model="{_escape(model)}",version="{_escape(version)}"'
+    samples: dict[str, list[str]] = {name: [] for name in METRICS}
+    if report.status != FEW:
+        samples["automl_drift_alarm"].append(f"{{{own}}} {int(report.status == DRIFT)}")
+    samples["automl_drift_rows"].append(f"{{{own}}} {report.rows}")
+    samples["automl_drift_features_alarmed"].append(f"{{{own}}} {len(report.drifted)}")
+    for item in report.findings[:MOST_FEATURES]:
+        labels = f'{{{own},feature="{_escape(item.profile.name)}"}}'
+        samples["automl_drift_score"].append(f"{labels} {item.effect:.6g}")
+        samples["automl_drift_impact_score"].append(f"{labels} {item.impact:.6g}")
+        evidence = item.evidence if math.isfinite(item.evidence) else -99.0
+        samples["automl_drift_evidence_log10"].append(f"{labels} {evidence:.6g}")
+    lines = []
+    for name, found in samples.items():
+        lines += [f"# HELP {name} {METRICS[name]}", f"# TYPE {name} gauge", *(f"{name}{sample}" for sample in found)]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,153 @@
+"""The monitor `drift`, from events to alerts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from automl_core import Event
+from automl_core.testing import MonitorConformance
+from automl_drift.monitor import DriftMonitor
+
+RANDOM = np.random.default_rng(0)
+EDGES = np.quantile(RANDOM.normal(size=5000), np.linspace(0, 1, 21)).tolist()
+SCHEMA = {
+    "rows": 5000,
+    "inputs": [
+        {"name": 'the "x"\\', "kind": "number", "statistics": {"edges": EDGES, "counts": [250] * 20}},
+        {"name": "k", "kind": "category", "statistics": {"levels": ["a", "b"], "level_counts": [2500, 2500]}},
+    ],
+}
+
+
+class TestConformance(MonitorConformance):
+    @pytest.fixture
+    def monitor(self) -> DriftMonitor:
+        return DriftMonitor()
+
+
+def announce(monitor: DriftMonitor, model: str = "m", version: str = "1") -> None:
+    monitor.emit(Event("model", time.time(), {"model": model, "version": version, "schema": SCHEMA}))
+
+
+def predict(monitor: DriftMonitor, shift: float, *, seed: int = 0, model: str = "m", rows: int = 100) -> None:
+    random = np.random.default_rng(seed)
+    columns = {'the "x"\\': random.normal(size=rows) + shift, "k": random.choice(["a", "b"], rows).tolist()}
+    monitor.emit(Event("prediction", time.time(), {"model": model, "rows": rows, "columns": columns}))
+
+
+def test_traffic_that_drifts_raises_one_alert_that_names_the_feature() -> None:
+    alerts: list[Event] = []
+    with DriftMonitor(interval=60) as monitor:
+        monitor.on_alert = alerts.append
+        announce(monitor)
+        for seed in range(40):
+            predict(monitor, 0.0, seed=seed)
+            monitor.flush()
+        assert not alerts
+        for seed in range(40, 50):
+            predict(monitor, 1.0, seed=seed)
+            monitor.flush()
+    assert [alert.attributes["drifted"] for alert in alerts] == [['the "x"\\']]
+
+
+def test_metrics_are_valid_for_several_models() -> None:
+    with DriftMonitor(interval=60) as monitor:
+        for model in ("m", "n"):
+            announce(monitor, model)
+            predict(monitor, 2.0 if model == "n" else 0.0, model=model, rows=1000)
+        monitor.flush()
+        kind, body = monitor.expose()
+    assert kind.startswith("text/plain")
+    families = {family.name: family.samples for family in text_string_to_metric_families(body.decode())}
+    assert {s.labels["model"]: s.value for s in families["automl_drift_alarm"]} == {"m": 0, "n": 1}
+    assert {s.labels["feature"] for s in families["automl_drift_score"]} == {'the "x"\\', "k"}
+
+
+def test_new_version_starts_anew() -> None:
+    with DriftMonitor(interval=60) as monitor:
+        announce(monitor)
+        predict(monitor, 3.0, rows=1000)
+        monitor.flush()
+        assert monitor.reports()["m"].status == "drift"
+        announce(monitor, version="2")
+        monitor.flush()
+        assert monitor.reports()["m"].rows == 0
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"model": "unknown", "rows": 1, "columns": {"k": ["a"]}},
+        {"model": "m", "rows": 3, "columns": {"k": ["a"]}},
+        {"model": "m", "rows": "many", "columns": {"k": ["a"]}},
+        {"model": "m", "rows": 1, "columns": [1]},
+    ],
+)
+def test_events_that_cannot_be_read_are_dropped_and_counted(attributes: dict[str, object]) -> None:
+    with DriftMonitor(interval=60) as monitor:
+        announce(monitor)
+        monitor.emit(Event("prediction", 0.0, attributes))
+        monitor.flush()
+        assert monitor.dropped == 1
+        predict(monitor, 0.0, rows=200)
+        monitor.flush()
+        assert monitor.reports()["m"].rows == 200
+
+
+def test_full_queue_drops_and_counts() -> None:
+    with DriftMonitor(interval=60, queue=5) as monitor:
+        for _ in range(8):
+            monitor.emit(Event("other", 0.0))
+        assert monitor.dropped == 3
+
+
+def test_failing_listener_of_alerts_costs_nothing() -> None:
+    def fail(_: Event) -> None:
+        raise RuntimeError("down")
+
+    with DriftMonitor(interval=60) as monitor:
+        monitor.on_alert = fail
+        announce(monitor)
+        predict(monitor, 3.0, rows=1000)
+        monitor.flush()
+        assert monitor.reports()["m"].status == "drift"
+
+
+def work(directory: str, seed: int) -> None:
+    with DriftMonitor(interval=60, directory=directory) as monitor:
+        announce(monitor)
+        predict(monitor, 0.0, seed=seed, rows=500)
+
+
+def test_workers_put_their_counts_together_and_the_next_leader_goes_on(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    for seed in range(2):
+        worker = context.Process(target=work, args=(str(tmp_path), seed))
+        worker.start()
+        worker.join(60)
+        assert worker.exitcode == 0
+    with (
+        DriftMonitor(interval=60, directory=str(tmp_path)) as leader,
+        DriftMonitor(interval=60, directory=str(tmp_path)) as other,
+    ):
+        for monitor in (leader, other):
+            announce(monitor)
+            monitor.flush()
+        predict(leader, 0.0, seed=7, rows=500)
+        leader.flush()
+        assert leader.reports()["m"].rows == 1500
+        assert other.reports() == {}
+        assert other.expose() == leader.expose()
+
+
+def test_plugin_loads_no_library() -> None:
+    code = "import sys, automl_drift.plugin; sys.exit(any(m in sys.modules for m in ('numpy', 'scipy', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
