@@ -7,7 +7,7 @@ setup(
         Extension(
             "automl.predictor._kernel",
             ["src/automl/predictor/_kernel.c"],
-            depends=["src/automl/predictor/_shap.h"],
+            depends=[f"src/automl/predictor/_{name}.h" for name in ("columns", "program", "shap", "trees")],
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,
             optional=True,
