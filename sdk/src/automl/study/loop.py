@@ -247,7 +247,9 @@ class Loop:
                 self._told.add(member.trial.id)
                 # Trials of the portfolio are foreign to the search, and get numbers that it never gives.
                 number = self._numbers.get(member.trial.id, -1 - member.trial.id)
-                self.search.tell(replace(member.trial, id=number))
+                # Seconds differ from run to run: without a clock they must not sway what comes next.
+                seconds = member.trial.seconds if self._timed else 0.0
+                self.search.tell(replace(member.trial, id=number, seconds=seconds))
 
     def _best_of(self, learner: str) -> Member | None:
         mine = [m for m in self.members if m.trial.learner == learner and m.trial.loss is not None]
