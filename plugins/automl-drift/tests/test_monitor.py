@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import subprocess
 import sys
 import time
@@ -121,19 +121,29 @@ def test_failing_listener_of_alerts_costs_nothing() -> None:
         assert monitor.reports()["m"].status == "drift"
 
 
-def work(directory: str, seed: int) -> None:
-    with DriftMonitor(interval=60, directory=directory) as monitor:
-        announce(monitor)
-        predict(monitor, 0.0, seed=seed, rows=500)
+WORKER = """
+import sys, time, json
+from automl_core import Event
+from automl_drift.monitor import DriftMonitor
+with DriftMonitor(interval=60, directory=sys.argv[1]) as monitor:
+    for name, attributes in json.load(sys.stdin):
+        monitor.emit(Event(name, time.time(), attributes))
+"""
+
+
+def run_worker(directory: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    columns = {'the "x"\\': random.normal(size=500).tolist(), "k": random.choice(["a", "b"], 500).tolist()}
+    events = [
+        ("model", {"model": "m", "version": "1", "schema": SCHEMA}),
+        ("prediction", {"model": "m", "rows": 500, "columns": columns}),
+    ]
+    subprocess.run([sys.executable, "-c", WORKER, str(directory)], input=json.dumps(events), text=True, check=True)
 
 
 def test_workers_put_their_counts_together_and_the_next_leader_goes_on(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     for seed in range(2):
-        worker = context.Process(target=work, args=(str(tmp_path), seed))
-        worker.start()
-        worker.join(60)
-        assert worker.exitcode == 0
+        run_worker(tmp_path, seed)
     with (
         DriftMonitor(interval=60, directory=str(tmp_path)) as leader,
         DriftMonitor(interval=60, directory=str(tmp_path)) as other,

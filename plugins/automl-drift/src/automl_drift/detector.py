@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ class Score(float):
 
     def __new__(
         cls, value: float, *, status: str, rows: int, evidence: float, interval: tuple[float, float] | None = None
-    ) -> Score:
+    ) -> Self:
         self = super().__new__(cls, value)
         self.status, self.rows, self.evidence, self.interval = status, rows, evidence, interval
         return self

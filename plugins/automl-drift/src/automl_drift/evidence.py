@@ -68,7 +68,9 @@ class Evidence:
         """Return the logarithm of the e-value of each component."""
         rows = sample.sum()
         odds = sign * ODDS[:, None]
-        single = odds * sample[self._places] - rows * np.log1p(shares[self._places] * np.expm1(odds))
+        single: NDArray[np.float64] = odds * sample[self._places] - rows * np.log1p(
+            shares[self._places] * np.expm1(odds)
+        )
         if not len(self._basis):
             return single.ravel()
         tilts = sign * TILTS

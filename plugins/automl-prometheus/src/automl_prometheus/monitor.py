@@ -1,0 +1,67 @@
+"""The monitor `prometheus`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from automl_core import Event, Monitor
+from automl_prometheus.collector import CONTENT_TYPE, MetricsCollector
+
+__all__ = ["PrometheusMonitor"]
+
+log = logging.getLogger("automl.prometheus")
+
+
+class PrometheusMonitor(Monitor):
+    """Counts events of the prediction service; a few microseconds each, in the emitting thread.
+
+    Events, all attributes but `model` optional:
+
+    - "model": `model`, `version`, `scores` (by metric): a version is served from now on.
+    - "prediction": `model`, `latency` in seconds, `status`, `rows`; `hits` and `misses` of the cache, in rows.
+    - "score": `model`, `metric`, `value`.
+    - any event with a `model` named "drift", "degradation" or "retraining": an alert of that kind.
+    """
+
+    def __init__(self) -> None:
+        self.metrics = MetricsCollector()
+        self._takes = {
+            "model": self._model,
+            "prediction": self._prediction,
+            "score": self._score,
+            "drift": self._alert,
+            "degradation": self._alert,
+            "retraining": self._alert,
+        }
+
+    def emit(self, event: Event) -> None:
+        take = self._takes.get(event.name)
+        if take is None:
+            return
+        try:
+            take(event, event.attributes)
+        except Exception as error:  # noqa: BLE001 - an event of any shape must not reach the caller
+            log.debug("an event %r was dropped: %r", event.name, error)
+            self.metrics.record_dropped()
+
+    def expose(self) -> tuple[str, bytes]:
+        return CONTENT_TYPE, self.metrics.export_metrics().encode()
+
+    def _model(self, event: Event, told: Mapping[str, Any]) -> None:
+        self.metrics.set_model(str(told["model"]), str(told.get("version", "")), event.time, told.get("scores"))
+
+    def _prediction(self, _: Event, told: Mapping[str, Any]) -> None:
+        model = str(told["model"])
+        self.metrics.record_request(
+            model, float(told.get("latency", 0.0)), told.get("status", "success"), int(told.get("rows", 1))
+        )
+        if "hits" in told or "misses" in told:
+            self.metrics.record_cache(model, int(told.get("hits", 0)), int(told.get("misses", 0)))
+
+    def _score(self, _: Event, told: Mapping[str, Any]) -> None:
+        self.metrics.set_score(str(told["model"]), str(told["metric"]), float(told["value"]))
+
+    def _alert(self, event: Event, told: Mapping[str, Any]) -> None:
+        self.metrics.record_alert(str(told["model"]), event.name)

@@ -1,0 +1,148 @@
+"""Metrics as a scrape sees them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from automl_core import DataError, Event
+from automl_core.testing import MonitorConformance
+from automl_prometheus.collector import MetricsCollector
+from automl_prometheus.monitor import PrometheusMonitor
+
+
+class TestConformance(MonitorConformance):
+    @pytest.fixture
+    def monitor(self) -> PrometheusMonitor:
+        return PrometheusMonitor()
+
+
+def samples(text: str) -> dict[tuple[str, str], float]:
+    """Return the value of each sample by name and its labels but "model"."""
+    return {
+        (sample.name, ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()) if k != "model")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_guides_example() -> None:
+    metrics = MetricsCollector()
+    metrics.record_request(model_id="v1.2.3", latency=0.015, status="success", num_predictions=32)
+    found = samples(metrics.export_metrics())
+    assert found["automl_requests_total", ""] == 1
+    assert found["automl_errors_total", ""] == 0
+    assert found["automl_predictions_total", ""] == 32
+    assert found["automl_request_latency_seconds_bucket", "le=0.01"] == 0
+    assert found["automl_request_latency_seconds_bucket", "le=0.025"] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "errors"),
+    [("success", 0), ("OK", 0), (200, 0), ("404", 0), (500, 1), ("503", 1), ("error", 1), ("timeout", 1)],
+)
+def test_errors_are_those_of_the_service(status: str | int, errors: int) -> None:
+    metrics = MetricsCollector()
+    metrics.record_request("m", 0.01, status)
+    assert samples(metrics.export_metrics())["automl_errors_total", ""] == errors
+
+
+@pytest.mark.parametrize(("latency", "rows"), [(-1.0, 1), (float("nan"), 1), (0.1, -1)])
+def test_impossible_requests_are_refused(latency: float, rows: int) -> None:
+    metrics = MetricsCollector()
+    with pytest.raises(DataError):
+        metrics.record_request("m", latency, num_predictions=rows)
+    assert ("automl_requests_total", "") not in samples(metrics.export_metrics())
+
+
+def test_events_become_metrics() -> None:
+    monitor = PrometheusMonitor()
+    monitor.emit(Event("model", 100.0, {"model": "m", "version": "3", "scores": {"accuracy": 0.9}}))
+    monitor.emit(Event("prediction", 101.0, {"model": "m", "latency": 0.002, "rows": 4, "hits": 3, "misses": 1}))
+    monitor.emit(Event("drift", 102.0, {"model": "m"}))
+    monitor.emit(Event("prediction", 103.0, {"rows": "no model"}))
+    kind, body = monitor.expose()
+    found = samples(body.decode())
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert found["automl_model_score", "metric=accuracy"] == 0.9
+    assert found["automl_model_loaded_timestamp_seconds", "version=3"] == 100
+    assert (found["automl_cache_hits_total", ""], found["automl_cache_misses_total", ""]) == (3, 1)
+    assert found["automl_alerts_total", "kind=drift"] == 1
+    assert found["automl_monitor_dropped_events_total", ""] == 1
+
+
+def test_counters_exist_at_zero_once_a_model_is_served() -> None:
+    metrics = MetricsCollector()
+    metrics.set_model("m", "1", 0.0)
+    found = samples(metrics.export_metrics())
+    for name in ("requests", "errors", "cache_hits", "cache_misses", "predictions"):
+        assert found[f"automl_{name}_total", ""] == 0
+
+
+def test_many_models_do_not_make_many_series() -> None:
+    metrics = MetricsCollector()
+    for number in range(500):
+        metrics.record_request(f"m{number}", 0.01)
+    families = {f.name: f.samples for f in text_string_to_metric_families(metrics.export_metrics())}
+    counts = {s.labels["model"]: s.value for s in families["automl_requests"] if s.name.endswith("_total")}
+    assert len(counts) == 101
+    assert counts["other"] == 400
+
+
+WORKER = """
+import os, sys
+from automl_prometheus.collector import MetricsCollector
+metrics = MetricsCollector()
+for _ in range(int(sys.argv[1])):
+    metrics.record_request("m", 0.02)
+metrics.set_score("m", "accuracy", float(sys.argv[2]))
+if sys.argv[3:] == ["print"]:
+    print(metrics.export_metrics())
+else:
+    print(os.getpid())
+"""
+
+
+def worker(directory: Path, *arguments: str) -> str:
+    command = [sys.executable, "-c", WORKER, *arguments]
+    done = subprocess.run(
+        command, env={"PROMETHEUS_MULTIPROC_DIR": str(directory)}, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_many_workers_give_one_answer_and_dead_ones_one_file(tmp_path: Path) -> None:
+    from automl_prometheus.workers import bury, clear
+
+    (tmp_path / "counter_1.db").write_bytes(b"left by an earlier server")
+    clear(tmp_path)
+    dead = [int(worker(tmp_path, "3", "0.5")) for _ in range(3)]
+    before = samples(worker(tmp_path, "1", "0.7", "print"))
+    for process in dead:
+        bury(process, tmp_path)
+    after = samples(worker(tmp_path, "1", "0.8", "print"))
+    assert before["automl_requests_total", ""] == 10
+    assert after["automl_requests_total", ""] == 11
+    assert after["automl_request_latency_seconds_count", ""] == 11
+    assert after["automl_request_latency_seconds_bucket", "le=0.025"] == 11
+    assert after["automl_model_score", "metric=accuracy"] == 0.8
+    assert not [path for path in tmp_path.glob("counter_*.db") if path.stem.split("_")[1] in map(str, dead)]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
+def test_promtool_finds_nothing_to_criticise() -> None:
+    monitor = PrometheusMonitor()
+    monitor.emit(Event("model", time.time(), {"model": 'odd "name"\n', "version": "1"}))
+    done = subprocess.run(["promtool", "check", "metrics"], input=monitor.expose()[1], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_plugin_loads_no_library() -> None:
+    code = "import sys, automl_prometheus.plugin; sys.exit(any(m in sys.modules for m in ('prometheus_client', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
