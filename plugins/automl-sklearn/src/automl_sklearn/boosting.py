@@ -107,6 +107,8 @@ class HistGradientBoosting(Learner):
         clock = Clock(job.seconds)
         params = choose(self.space(job.task), job.params, DEFAULTS)
         rows = take(job)
+        # scikit-learn's binning refuses a column without any value; one of zeros is as useless.
+        rows.values[:, np.isnan(rows.values).all(axis=0)] = 0.0
         columns = job.data.columns
         estimator = _estimator(job, params)
         watched = _watched(job)

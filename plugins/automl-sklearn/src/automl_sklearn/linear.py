@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from automl_core import TASKS, Additive, Candidate, Choice, Column, Float, Int, Job, Learner, Scalar, Space
 from automl_sklearn.additive import evaluate
 from automl_sklearn.design import Design, fit_design
-from automl_sklearn.penalty import Coefficients, Sample, loss_of, walk
+from automl_sklearn.penalty import PENALTIES, TINY, Coefficients, Sample, cross_validate, loss_of, walk
 from automl_sklearn.rows import Clock, Rows, choose, refuse_monotone, take
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Linear", "LinearModel"]
 
 DEFAULTS: Mapping[str, Scalar] = {"levels": 50, "min_count": 3, "tails": 0.005, "penalty": "path"}
-HOLDOUT = 0.2  # of the rows, to choose a penalty where the job has no rows to watch
-FEW = 50  # rows, below which a holdout says nothing
+FEW, MANY = 50, 20_000  # rows below which a holdout says nothing, and above which one says enough
 CELLS = 100_000_000  # rows x inputs x outputs; more rows than that make a linear model slower, not better
 MANY_LEVELS = 50  # categories with more levels go better as target encodings
 
@@ -44,7 +43,7 @@ class LinearModel:
 class Linear(Learner):
     """L2-penalised regression of the usual loss of each task on standardised numbers and indicators.
 
-    The penalty is chosen on the job's valid rows, or on a fifth of the training rows where it has none.
+    The penalty is chosen on the job's valid rows, or by cross-validation where it has none.
     """
 
     tasks = TASKS
@@ -101,7 +100,7 @@ def _sample(design: Design, rows: Rows, job: Job, mean: float, deviation: float)
         target = np.equal.outer(rows.labels, np.arange(job.classes)).astype(np.float64)
     else:
         target = ((rows.target - mean) / deviation)[:, None]
-    return Sample(design.apply(rows.values), target, weight / max(float(weight.sum()), 1e-300))
+    return Sample(design.apply(rows.values), target, weight / max(float(weight.sum()), TINY))
 
 
 def _search(
@@ -110,21 +109,16 @@ def _search(
     """Fit at the best penalty of the path, or at 1 / rows, which is scikit-learn's C = 1."""
     loss, start, rows = loss_of(job.task), _start(sample, job.task), len(sample.target)
     if not path or (job.valid is None and rows < FEW):
-        return walk(sample, loss, start, clock, penalties=(1.0, 1.0 / rows))[0]
+        return walk(sample, loss, start, clock, penalties=(1.0, 1.0 / rows)).best
     if job.valid is not None:
         data = job.data
         watched = Rows(data.values, data.target, data.weight).subset(job.valid)
         watch = _sample(design, watched, job, mean, deviation)
-        return walk(sample, loss, start, clock, watch=watch)[0]
+        return walk(sample, loss, start, clock, watch=watch).best
     order = np.random.default_rng(job.seed).permutation(rows)
-    out, kept = order[: int(rows * HOLDOUT)], order[int(rows * HOLDOUT) :]
-    found, penalty = walk(_subset(sample, kept), loss, start, clock, watch=_subset(sample, out))
-    return walk(sample, loss, found, clock, penalties=(penalty,))[0]
-
-
-def _subset(sample: Sample, rows: NDArray[np.int64]) -> Sample:
-    weight = sample.weight[rows]
-    return Sample(sample.inputs.subset(rows), sample.target[rows], weight / max(float(weight.sum()), 1e-300))
+    penalty = cross_validate(sample, loss, start, clock, order, folds=4 if rows <= MANY else 1)
+    path_to_it = [step for step in PENALTIES if step >= penalty]
+    return walk(sample, loss, start, clock, penalties=path_to_it).best
 
 
 def _start(sample: Sample, task: str) -> Coefficients:

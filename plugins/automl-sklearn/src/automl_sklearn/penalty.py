@@ -15,17 +15,19 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
+from automl_sklearn.rows import Clock
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl_sklearn.design import Inputs
-    from automl_sklearn.rows import Clock
-
-__all__ = ["PENALTIES", "Coefficients", "Loss", "Sample", "loss_of", "walk"]
+__all__ = ["PENALTIES", "TINY", "Coefficients", "Loss", "Sample", "Walk", "cross_validate", "loss_of", "walk"]
 
 # Factors of half the squared weights, beside the mean loss of standardised inputs.
 PENALTIES = tuple(10.0 ** (-step / 2) for step in range(13))
 STEPS = 60  # at most, for each penalty
+TINY = 1e-300  # keeps weights that are all zero from dividing by zero
+FIFTHS = 5
 PATIENCE = 3  # penalties without an improvement on the watched rows
 
 
@@ -36,6 +38,10 @@ class Sample:
     inputs: Inputs
     target: NDArray[np.float64]
     weight: NDArray[np.float64]
+
+    def subset(self, rows: NDArray[np.int64]) -> Sample:
+        weight = self.weight[rows]
+        return Sample(self.inputs.subset(rows), self.target[rows], weight / max(float(weight.sum()), TINY))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +78,15 @@ def _softmax(raw: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDA
     return total[:, 0] - (raw * target).sum(axis=1), np.exp(raw - total) - target
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """What a path came to: the best fit, its penalty, and the watched loss at each penalty that was reached."""
+
+    best: Coefficients
+    penalty: float
+    losses: tuple[float, ...]
+
+
 def walk(
     sample: Sample,
     loss: Loss,
@@ -80,23 +95,42 @@ def walk(
     *,
     penalties: Sequence[float] = PENALTIES,
     watch: Sample | None = None,
-) -> tuple[Coefficients, float]:
-    """Fit along `penalties`, strongest first, and return the best fit on `watch` with its penalty.
+) -> Walk:
+    """Fit along `penalties`, strongest first; the best fit is the best on `watch`, or the last one without.
 
-    Without `watch` the last one counts. Ends early when the clock runs out, or `watch` stops improving.
+    Ends early when the clock runs out, or `watch` stops improving.
     """
-    best, best_penalty, best_loss, since = start, penalties[0], np.inf, 0
+    best, best_penalty, losses = start, penalties[0], list[float]()
     current = start
     for penalty in penalties:
         current = _solve(sample, loss, current, penalty, clock)
-        value = _mean_loss(watch, loss, current) if watch is not None else -np.inf
-        if value < best_loss or watch is None:
-            best, best_penalty, best_loss, since = current, penalty, value, 0
-        else:
-            since += 1
-        if since >= PATIENCE or clock.left <= 0:
+        value = _mean_loss(watch, loss, current) if watch is not None else 0.0
+        if watch is None or value < min(losses, default=np.inf):
+            best, best_penalty = current, penalty
+        losses.append(value)
+        if clock.left <= 0 or (len(losses) - 1 - int(np.argmin(losses)) >= PATIENCE and watch is not None):
             break
-    return best, best_penalty
+    return Walk(best, best_penalty, tuple(losses))
+
+
+def cross_validate(
+    sample: Sample, loss: Loss, start: Coefficients, clock: Clock, order: NDArray[np.int64], *, folds: int
+) -> float:
+    """Return the penalty of the least mean loss on up to `folds` fifths of the rows, in the given order of rows.
+
+    Takes no more than half of the time left.
+    """
+    curves: list[tuple[float, ...]] = []
+    limit = clock.left / 2
+    for fold in range(folds):
+        part = np.arange(len(order)) % FIFTHS == fold
+        kept, out = sample.subset(order[~part]), sample.subset(order[part])
+        own = Clock(limit / folds if np.isfinite(limit) else None)
+        curves.append(walk(kept, loss, start, own, watch=out).losses)
+    length = min(len(curve) for curve in curves)
+    mean = np.mean([curve[:length] for curve in curves], axis=0)
+    best: float = PENALTIES[int(np.argmin(mean))]
+    return best
 
 
 def _mean_loss(sample: Sample, loss: Loss, at: Coefficients) -> float:
