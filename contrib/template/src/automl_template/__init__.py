@@ -1,0 +1,1 @@
+"""A learner to copy."""
