@@ -17,12 +17,16 @@ class TestLinear(LearnerConformance):
 
 
 class TestRandomForest(LearnerConformance):
+    params = {"min_samples_leaf": 5}
+
     @pytest.fixture
     def learner(self) -> Learner:
         return RandomForest(trees=20)
 
 
 class TestExtraTrees(LearnerConformance):
+    params = {"min_samples_leaf": 5}
+
     @pytest.fixture
     def learner(self) -> Learner:
         return ExtraTrees(trees=20)
