@@ -40,7 +40,7 @@ def announce(monitor: DriftMonitor, model: str = "m", version: str = "1") -> Non
 def predict(monitor: DriftMonitor, shift: float, *, seed: int = 0, model: str = "m", rows: int = 100) -> None:
     random = np.random.default_rng(seed)
     columns = {'the "x"\\': random.normal(size=rows) + shift, "k": random.choice(["a", "b"], rows).tolist()}
-    monitor.emit(Event("prediction", time.time(), {"model": model, "rows": rows, "columns": columns}))
+    monitor.emit(Event("prediction", time.time(), {"model": model, "version": "1", "inputs": columns}))
 
 
 def test_traffic_that_drifts_raises_one_alert_that_names_the_feature() -> None:
@@ -71,24 +71,34 @@ def test_metrics_are_valid_for_several_models() -> None:
     assert {s.labels["feature"] for s in families["automl_drift_score"]} == {'the "x"\\', "k"}
 
 
-def test_new_version_starts_anew() -> None:
+def test_each_version_is_watched_on_its_own() -> None:
     with DriftMonitor(interval=60) as monitor:
         announce(monitor)
         predict(monitor, 3.0, rows=1000)
-        monitor.flush()
-        assert monitor.reports()["m"].status == "drift"
         announce(monitor, version="2")
         monitor.flush()
-        assert monitor.reports()["m"].rows == 0
+        assert {version: report.status for (_, version), report in monitor.reports().items()} == {
+            "1": "drift",
+            "2": "not enough data",
+        }
+
+
+def test_versions_of_long_ago_are_forgotten() -> None:
+    with DriftMonitor(interval=60) as monitor:
+        for version in range(40):
+            announce(monitor, version=str(version))
+        monitor.flush()
+        assert [version for _, version in monitor.reports()] == [str(version) for version in range(24, 40)]
 
 
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"model": "unknown", "rows": 1, "columns": {"k": ["a"]}},
-        {"model": "m", "rows": 3, "columns": {"k": ["a"]}},
-        {"model": "m", "rows": "many", "columns": {"k": ["a"]}},
-        {"model": "m", "rows": 1, "columns": [1]},
+        {"model": "unknown", "version": "1", "inputs": {"k": ["a"]}},
+        {"model": "m", "version": "1", "inputs": {"k": ["a"], 'the "x"\\': [1.0, 2.0]}},
+        {"model": "m", "version": "1", "inputs": {"k": 7}},
+        {"model": "m", "version": "1", "inputs": [1]},
+        {"inputs": {"k": ["a"]}},
     ],
 )
 def test_events_that_cannot_be_read_are_dropped_and_counted(attributes: dict[str, object]) -> None:
@@ -99,7 +109,7 @@ def test_events_that_cannot_be_read_are_dropped_and_counted(attributes: dict[str
         assert monitor.dropped == 1
         predict(monitor, 0.0, rows=200)
         monitor.flush()
-        assert monitor.reports()["m"].rows == 200
+        assert monitor.reports()["m", "1"].rows == 200
 
 
 def test_full_queue_drops_and_counts() -> None:
@@ -118,7 +128,7 @@ def test_failing_listener_of_alerts_costs_nothing() -> None:
         announce(monitor)
         predict(monitor, 3.0, rows=1000)
         monitor.flush()
-        assert monitor.reports()["m"].status == "drift"
+        assert monitor.reports()["m", "1"].status == "drift"
 
 
 WORKER = """
@@ -136,7 +146,7 @@ def run_worker(directory: Path, seed: int) -> None:
     columns = {'the "x"\\': random.normal(size=500).tolist(), "k": random.choice(["a", "b"], 500).tolist()}
     events = [
         ("model", {"model": "m", "version": "1", "schema": SCHEMA}),
-        ("prediction", {"model": "m", "rows": 500, "columns": columns}),
+        ("prediction", {"model": "m", "version": "1", "inputs": columns}),
     ]
     subprocess.run([sys.executable, "-c", WORKER, str(directory)], input=json.dumps(events), text=True, check=True)
 
@@ -153,7 +163,7 @@ def test_workers_put_their_counts_together_and_the_next_leader_goes_on(tmp_path:
             monitor.flush()
         predict(leader, 0.0, seed=7, rows=500)
         leader.flush()
-        assert leader.reports()["m"].rows == 1500
+        assert leader.reports()["m", "1"].rows == 1500
         assert other.reports() == {}
         assert other.expose() == leader.expose()
 

@@ -24,6 +24,7 @@ from automl_drift.watch import DRIFT, Report, Watch
 __all__ = ["PREDICTION", "DriftMonitor"]
 
 PREDICTION = "(prediction)"
+MOST_VERSIONS = 16  # the oldest are forgotten
 PATIENCE = 5.0  # seconds that `close` waits for what is due
 log = logging.getLogger("automl.drift")
 
@@ -32,9 +33,9 @@ class _Model:
     """A model's watch, and the counts that await the next look."""
 
     def __init__(
-        self, version: str, profiles: list[Profile], exchange: Exchange | None, options: dict[str, Any]
+        self, name: str, version: str, profiles: list[Profile], exchange: Exchange | None, options: dict[str, Any]
     ) -> None:
-        self.version, self.exchange = version, exchange
+        self.name, self.version, self.exchange = name, version, exchange
         self.watch = Watch(profiles, **options)
         self.counts = {profile.name: np.zeros_like(profile.counts) for profile in profiles}
         self.rows = 0
@@ -49,7 +50,7 @@ class _Model:
             self.counts[name] += found
         self.rows += rows
 
-    def look(self, name: str) -> None:
+    def look(self) -> None:
         """Hand the counts on, and bring the watch up to date where this worker leads."""
         counts, rows = self.counts, self.rows
         if rows:
@@ -69,7 +70,7 @@ class _Model:
         for found, number in batches:
             self.watch.add(found, number)
         if self.exchange is not None and batches:
-            self.exchange.save(self.watch.state(), exposition(name, self.version, self.watch.report()))
+            self.exchange.save(self.watch.state(), exposition(self.name, self.version, self.watch.report()))
 
 
 class DriftMonitor(Monitor):
@@ -78,8 +79,8 @@ class DriftMonitor(Monitor):
     Events, all attributes but `model` optional:
 
     - "model": `model`, `version`, `schema` (`Schema.to_json`), `importances` (by column), `predictions` (of held-out
-      rows): the reference. A new version starts anew; the same again changes nothing.
-    - "prediction": `model`, `rows`, `columns` (a sequence per name), `predictions`.
+      rows): the reference. Each version is watched on its own; the same again changes nothing.
+    - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` of the same rows.
 
     What else arrives is left out. Events are dropped, and counted, when `queue` of them wait, when they name a model
     that was not announced, and when they cannot be read.
@@ -103,12 +104,12 @@ class DriftMonitor(Monitor):
         self._directory = Path(directory) if directory else None
         self._interval, self._limit = interval, queue
         self._queue: deque[Event] = deque()
-        self._models: dict[str, _Model] = {}
+        self._models: dict[tuple[str, str], _Model] = {}
         self._lock = Lock()
         self._stop = Signal()
         self.dropped = 0
         self.on_alert: Callable[[Event], None] | None = None
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._thread = Thread(target=self._work, name="automl-drift", daemon=True)
         self._thread.start()
 
@@ -118,19 +119,18 @@ class DriftMonitor(Monitor):
         else:
             self._queue.append(event)
 
-    def reports(self) -> dict[str, Report]:
-        """Return what is known of each model that this worker leads."""
+    def reports(self) -> dict[tuple[str, str], Report]:
+        """Return what is known by model and version, of those that this worker leads."""
         with self._lock:
-            return {name: model.watch.report() for name, model in self._models.items() if model.leading}
+            return {key: model.watch.report() for key, model in self._models.items() if model.leading}
 
     def expose(self) -> tuple[str, bytes]:
         """Return drift metrics in Prometheus's text format; the same from every worker of one directory."""
         with self._lock:
+            models = [model for _, model in sorted(self._models.items())]
             parts = [
-                exposition(name, model.version, model.watch.report())
-                if model.exchange is None
-                else model.exchange.text()
-                for name, model in sorted(self._models.items())
+                exposition(m.name, m.version, m.watch.report()) if m.exchange is None else m.exchange.text()
+                for m in models
             ]
         body = "\n".join(_grouped([line for part in parts for line in part.splitlines()]))
         return "text/plain; version=0.0.4; charset=utf-8", f"{body}\n".encode() if body else b""
@@ -141,12 +141,12 @@ class DriftMonitor(Monitor):
             while self._queue:
                 self._take(self._queue.popleft())
             alerts = []
-            for name, model in self._models.items():
+            for key, model in self._models.items():
                 try:
-                    model.look(name)
+                    model.look()
                 except (AutoMLError, OSError, ValueError) as error:
-                    log.warning("drift of model %r cannot be brought up to date: %s", name, error)
-                alerts += self._changes(name, model)
+                    log.warning("drift of model %r cannot be brought up to date: %s", model.name, error)
+                alerts += self._changes(key, model)
         for alert in alerts:
             self._tell(alert)
 
@@ -178,36 +178,38 @@ class DriftMonitor(Monitor):
         profiles = profiles_of_schema(told["schema"], told.get("importances")) if "schema" in told else []
         if told.get("predictions") is not None:
             profiles.append(Profile.of(PREDICTION, told["predictions"]))
-        old = self._models.get(name)
-        if old is not None and old.version == version:
+        if (name, version) in self._models:
             return
-        if old is not None and old.exchange is not None:
-            old.exchange.close()
         exchange = None
         if self._directory is not None:
             exchange = Exchange(self._directory, f"{name}-{version}-{'-'.join(p.key for p in profiles)[:40]}")
-        self._models[name] = _Model(version, profiles, exchange, self._options)
-        self._told.discard(name)
+        self._models[name, version] = _Model(name, version, profiles, exchange, self._options)
+        if len(self._models) > MOST_VERSIONS:
+            oldest = next(iter(self._models))
+            gone = self._models.pop(oldest)
+            self._told.discard(oldest)
+            if gone.exchange is not None:
+                gone.exchange.close()
 
     def _predict(self, told: Mapping[str, Any]) -> None:
-        columns = dict(told.get("columns") or {})
+        columns = dict(told.get("inputs") or {})
         if told.get("predictions") is not None:
             columns[PREDICTION] = told["predictions"]
-        if columns:
-            self._models[str(told["model"])].take(columns, int(told["rows"]))
+        rows = max((len(values) for values in columns.values()), default=0)
+        if rows:
+            self._models[str(told["model"]), str(told.get("version", ""))].take(columns, rows)
 
-    def _changes(self, name: str, model: _Model) -> list[Event]:
-        drifts = model.leading and model.watch.status == DRIFT
-        if not drifts:
-            self._told.discard(name)
+    def _changes(self, key: tuple[str, str], model: _Model) -> list[Event]:
+        if not model.leading or model.watch.status != DRIFT:
+            self._told.discard(key)
             return []
-        if name in self._told:
+        if key in self._told:
             return []
-        self._told.add(name)
+        self._told.add(key)
         report = model.watch.report()
         blamed = [{"feature": f.profile.name, "effect": f.effect, "impact": f.impact} for f in report.findings[:20]]
         evidence = report.evidence if math.isfinite(report.evidence) else None
-        told = {"model": name, "version": model.version, "rows": report.rows, "drifted": list(report.drifted)}
+        told = {"model": model.name, "version": model.version, "rows": report.rows, "drifted": list(report.drifted)}
         return [Event("drift", time.time(), {**told, "evidence_log10": evidence, "features": blamed})]
 
     def _tell(self, alert: Event) -> None:

@@ -179,7 +179,11 @@ def _edges(ordered: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
 
 def _text(value: Any) -> str | None:
     """Return a level's text as a model's schema has it; None for a missing value."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, float) and math.isnan(value))
+    ):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -75,6 +75,20 @@ class MetricsCollector:
             errors.inc()
         else:
             predictions.inc(num_predictions)
+
+    def record_requests(self, model_id: str, latencies: Sequence[float], num_predictions: int) -> None:
+        """Count requests that were answered, each with its latency in seconds."""
+        requests, _, histogram, predictions, _, _ = self._of(model_id)
+        requests.inc(len(latencies))
+        for latency in latencies:
+            histogram.observe(latency)
+        predictions.inc(num_predictions)
+
+    def record_failures(self, model_id: str, count: int) -> None:
+        """Count requests that the service failed to answer."""
+        children = self._of(model_id)
+        children[0].inc(count)
+        children[1].inc(count)
 
     def record_cache(self, model_id: str, hits: int, misses: int) -> None:
         """Count rows that were answered from the cache, and those that were not there."""

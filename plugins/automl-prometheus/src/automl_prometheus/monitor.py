@@ -20,7 +20,9 @@ class PrometheusMonitor(Monitor):
     Events, all attributes but `model` optional:
 
     - "model": `model`, `version`, `scores` (by metric): a version is served from now on.
-    - "prediction": `model`, `latency` in seconds, `status`, `rows`; `hits` and `misses` of the cache, in rows.
+    - "prediction": `model`, `seconds` (a latency per request), `rows`; `hits` of the cache, in rows. Those with a true
+      `shadow` are left out, as their answers went to nobody.
+    - "failure": `model`, `errors` (a count by kind).
     - "score": `model`, `metric`, `value`.
     - any event with a `model` named "drift", "degradation" or "retraining": an alert of that kind.
     """
@@ -30,6 +32,7 @@ class PrometheusMonitor(Monitor):
         self._takes = {
             "model": self._model,
             "prediction": self._prediction,
+            "failure": self._failure,
             "score": self._score,
             "drift": self._alert,
             "degradation": self._alert,
@@ -53,12 +56,15 @@ class PrometheusMonitor(Monitor):
         self.metrics.set_model(str(told["model"]), str(told.get("version", "")), event.time, told.get("scores"))
 
     def _prediction(self, _: Event, told: Mapping[str, Any]) -> None:
-        model = str(told["model"])
-        self.metrics.record_request(
-            model, float(told.get("latency", 0.0)), told.get("status", "success"), int(told.get("rows", 1))
-        )
-        if "hits" in told or "misses" in told:
-            self.metrics.record_cache(model, int(told.get("hits", 0)), int(told.get("misses", 0)))
+        if told.get("shadow"):
+            return
+        model, rows = str(told["model"]), int(told.get("rows", 1))
+        self.metrics.record_requests(model, told.get("seconds", ()), rows)
+        if "hits" in told:
+            self.metrics.record_cache(model, int(told["hits"]), rows - int(told["hits"]))
+
+    def _failure(self, _: Event, told: Mapping[str, Any]) -> None:
+        self.metrics.record_failures(str(told["model"]), sum(told["errors"].values()))
 
     def _score(self, _: Event, told: Mapping[str, Any]) -> None:
         self.metrics.set_score(str(told["model"]), str(told["metric"]), float(told["value"]))

@@ -9,6 +9,7 @@ import click
 
 from automl.cli.command import DEBUG, Command, WithExamples, debug_option
 from automl.cli.demo import demo
+from automl.cli.drift import drift
 from automl.cli.ending import INTERRUPTED, leave
 from automl.cli.fit import fit
 from automl.cli.models import inspect, leaderboard
@@ -92,7 +93,7 @@ def version() -> None:
     click.echo(f"automl {__version__} (Python {sys.version.split()[0]})")
 
 
-for item in (demo, fit, predict, leaderboard, inspect, plugins, settings):
+for item in (demo, drift, fit, predict, leaderboard, inspect, plugins, settings):
     cli.add_command(item)
 
 
