@@ -181,7 +181,7 @@ def test_same_parameters_as_the_library_give_its_predictions():
         table.data.values, table.data.target, categorical_feature=categorical, params={"feature_pre_filter": False}
     )
     params = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 0, "deterministic": True, **FAST}
-    params |= {"bagging_freq": 1, "force_row_wise": True}
+    params |= {"bagging_freq": 1, "force_col_wise": True}
     bare = lgb.train(params, dataset, 20)
     model = LightGBMLearner().fit(table.job(params=FAST, train=np.arange(400), valid=None, rounds=20))
     assert np.allclose(model.predict(table.data.values)[:, 1], bare.predict(table.data.values), atol=1e-12)
