@@ -25,7 +25,7 @@ __all__ = ["PREDICTION", "DriftMonitor"]
 
 PREDICTION = "(prediction)"
 MOST_VERSIONS = 16  # the oldest are forgotten
-PATIENCE = 5.0  # seconds that `close` waits for what is due
+PATIENCE = 30.0  # seconds that `close` waits for what is due
 log = logging.getLogger("automl.drift")
 
 

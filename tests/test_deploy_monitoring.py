@@ -1,0 +1,96 @@
+"""Alert rules and dashboards: that they load, fire when they should, and name only what is exported."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("automl_drift")
+pytest.importorskip("automl_prometheus")
+
+from automl_core import Event
+from automl_drift.monitor import DriftMonitor
+from automl_prometheus.monitor import PrometheusMonitor
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yml"
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+NAME = re.compile(r"(?<![:\w])automl_[a-z0-9_]+")
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)"
+)
+
+
+def promtool(*arguments: str) -> None:
+    done = subprocess.run(["promtool", *arguments], cwd=RULES.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expressions(dashboard: Path) -> list[str]:
+    body = json.loads(dashboard.read_text())
+    return [target["expr"] for panel in body["panels"] for target in panel["targets"]]
+
+
+@pytest.fixture(scope="module")
+def exported() -> set[str]:
+    """Return the names of all samples that a scrape gives after some traffic."""
+    with DriftMonitor(interval=60) as drift:
+        prometheus = PrometheusMonitor()
+        statistics = {"edges": [0.0, 1.0, 2.0], "counts": [500, 500]}
+        schema = {"rows": 1000, "inputs": [{"name": "x", "kind": "number", "statistics": statistics}]}
+        inputs = {"x": np.linspace(0, 2, 200)}
+        events = [
+            Event("model", time.time(), {"model": "m", "version": "1", "schema": schema, "scores": {"accuracy": 0.9}}),
+            Event(
+                "prediction",
+                0.0,
+                {"model": "m", "version": "1", "seconds": [0.1], "rows": 200, "hits": 1, "inputs": inputs},
+            ),
+            Event("degradation", 0.0, {"model": "m"}),
+        ]
+        for event in events:
+            drift.emit(event)
+            prometheus.emit(event)
+        drift.flush()
+        text = (drift.expose()[1] + prometheus.expose()[1]).decode()
+    return {re.split(r"[{ ]", line, maxsplit=1)[0] for line in text.splitlines() if not line.startswith("#")}
+
+
+def test_rules_name_only_what_is_exported(exported: set[str]) -> None:
+    lines = [line for line in RULES.read_text().splitlines() if not line.lstrip().startswith("#")]
+    named = set(NAME.findall("\n".join(lines)))
+    assert named
+    assert named <= exported
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboards_name_only_what_is_exported(dashboard: Path, exported: set[str]) -> None:
+    named = {name for expression in expressions(dashboard) for name in NAME.findall(expression)}
+    assert named
+    assert named <= exported
+
+
+@needs_promtool
+def test_rules_load() -> None:
+    promtool("check", "rules", "rules.yml")
+
+
+@needs_promtool
+def test_alerts_fire_when_they_should() -> None:
+    promtool("test", "rules", "rules_test.yml")
+
+
+@needs_promtool
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_expressions_of_dashboards_parse(dashboard: Path, tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{i}", "expr": e.replace("$model", ".*")} for i, e in enumerate(expressions(dashboard))]
+    path = tmp_path / "rules.json"  # YAML in its JSON form
+    path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", str(path))
