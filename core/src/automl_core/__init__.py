@@ -14,7 +14,7 @@ from automl_core.errors import (
     SettingsError,
     did_you_mean,
 )
-from automl_core.flat import Additive, Arithmetic, Derived, Flat, Forest, Lookup
+from automl_core.flat import Additive, Arithmetic, Derived, Flat, Forest, Lookup, Network
 from automl_core.hookspecs import hookimpl, hookspec
 from automl_core.kinds import (
     Batches,
@@ -90,6 +90,7 @@ __all__ = [
     "Lookup",
     "Model",
     "Monitor",
+    "Network",
     "Params",
     "PluginError",
     "PluginSettings",

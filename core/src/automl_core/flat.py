@@ -15,6 +15,7 @@ function of encoded columns alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,10 +23,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LINKS", "OPERATORS", "Additive", "Arithmetic", "Derived", "Flat", "Forest", "Lookup"]
+__all__ = [
+    "ACTIVATIONS",
+    "LINKS",
+    "OPERATORS",
+    "Additive",
+    "Arithmetic",
+    "Derived",
+    "Flat",
+    "Forest",
+    "Lookup",
+    "Network",
+]
 
 LINKS = frozenset({"identity", "sigmoid", "softmax", "probability", "exp"})
 OPERATORS = frozenset({"+", "-", "*", "/"})
+ACTIVATIONS = frozenset({"selu", "mish"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +148,54 @@ class Additive:
     table_start: NDArray[np.int32]
     base: NDArray[np.float64]
     link: str
+    scale: float = 1.0
+    derived: tuple[Derived, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A multilayer perceptron. Weights are float32; all arithmetic is in float64.
+
+    The inputs of the first layer are, one after the other:
+
+    - for each number i: z[i] = t / sqrt(1 + (t / 3)^2) with t = (x - center[i]) * factor[i], or 0 where x is NaN;
+    - for each flag: 1 where its column is NaN, else 0;
+    - for each number i, m cosines: cos(frequency[i] * z[i] + phase[i]);
+    - for each category j: code c gives table[start[j] + c * width[j] : start[j] + (c + 1) * width[j]], and NaN the
+      numbers after those of the last code, c = levels[j].
+
+    A layer gives `inputs @ weights[l] + biases[l]`; between two layers stands the activation: "selu" is
+    1.0507009873554805 * x where x > 0, else 1.7580993408473766 * (exp(x) - 1); "mish" is
+    x * tanh(log(1 + exp(x))). The last layer adds to the outputs, `raw = base + scale * clip(last, low, high)`.
+
+    Attributes:
+        columns: how many encoded columns a row has.
+        source: int32 (numbers,), the encoded or derived column of each number. center, factor: float64 (numbers,).
+        flags: int32 (flags,), encoded or derived columns. frequency, phase: float32 (numbers, m); m may be 0.
+        categories: int32 (categories,), encoded columns. start, width, levels: int32 (categories,). table: float32.
+        weights: float32 (inputs, units) each. biases: float32 (units,) each; the last has one unit per output.
+        low, high: what bounds the last layer's values. base: float64 (outputs,).
+    """
+
+    columns: int
+    source: NDArray[np.int32]
+    center: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    flags: NDArray[np.int32]
+    frequency: NDArray[np.float32]
+    phase: NDArray[np.float32]
+    categories: NDArray[np.int32]
+    start: NDArray[np.int32]
+    width: NDArray[np.int32]
+    levels: NDArray[np.int32]
+    table: NDArray[np.float32]
+    weights: tuple[NDArray[np.float32], ...]
+    biases: tuple[NDArray[np.float32], ...]
+    activation: str
+    base: NDArray[np.float64]
+    link: str
+    low: float = -math.inf
+    high: float = math.inf
     scale: float = 1.0
     derived: tuple[Derived, ...] = ()
 

@@ -11,7 +11,7 @@ from automl_core.component import Component
 
 if TYPE_CHECKING:
     from automl_core.data import Column, Job, Model
-    from automl_core.flat import Flat
+    from automl_core.flat import Flat, Network
     from automl_core.space import Params, Space
 
 __all__ = [
@@ -92,7 +92,7 @@ class Staged(Protocol):
 class Exports(Protocol):
     """A fitted model that can be written as flat arrays and then needs no training library."""
 
-    def export(self) -> Flat | None:
+    def export(self) -> Flat | Network | None:
         """Return the arrays, equal to `predict` within 1e-6, or None where this model has no such form."""
         ...
 

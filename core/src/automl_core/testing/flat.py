@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_core.flat import LINKS, OPERATORS, Additive, Arithmetic, Derived, Flat, Forest, Lookup
+from automl_core.flat import ACTIVATIONS, LINKS, OPERATORS, Additive, Arithmetic, Derived, Flat, Forest, Lookup, Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,15 +19,36 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 # What each array must be, as the docstrings of `automl_core.flat` have it.
 _DTYPES = {
-    "source": "int32", "equal": "bool", "keys": "uint64",
-    "feature": "int32", "left": "int32", "right": "int32", "missing_left": "bool", "category": "int32",
-    "words": "int32", "bits": "uint32", "roots": "int32", "output": "int32", "cover": "float32", "gain": "float32",
-    "weight": "float64", "missing": "float64", "low": "float64", "high": "float64", "table": "float64",
-    "table_start": "int32", "base": "float64",
+    "source": "int32",
+    "equal": "bool",
+    "keys": "uint64",
+    "feature": "int32",
+    "left": "int32",
+    "right": "int32",
+    "missing_left": "bool",
+    "category": "int32",
+    "words": "int32",
+    "bits": "uint32",
+    "roots": "int32",
+    "output": "int32",
+    "cover": "float32",
+    "gain": "float32",
+    "weight": "float64",
+    "missing": "float64",
+    "low": "float64",
+    "high": "float64",
+    "table": "float64",
+    "table_start": "int32",
+    "base": "float64",
+}
+# The same for a network, where some of these names mean another array; the others are float32.
+_NETWORK_DTYPES = {
+    "source": "int32", "flags": "int32", "categories": "int32", "start": "int32", "width": "int32", "levels": "int32",
+    "center": "float64", "factor": "float64", "base": "float64",
 }  # fmt: skip
 
 
-def evaluate(flat: Flat, values: NDArray[np.float32]) -> NDArray[np.float64]:
+def evaluate(flat: Flat | Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Predict encoded rows of shape (rows, columns) as `Model.predict` does.
 
     Returns:
@@ -40,13 +61,15 @@ def evaluate(flat: Flat, values: NDArray[np.float32]) -> NDArray[np.float64]:
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != flat.columns:
         raise ValueError(f"values must be float32 of shape (rows, {flat.columns}), not {values.dtype} {values.shape}")
     wide = np.column_stack([values, *(_derive(derived, values) for derived in flat.derived)])
+    if isinstance(flat, Network):
+        return _link(flat.link, flat.base + flat.scale * _network(flat, wide))
     added = _forest(flat, wide) if isinstance(flat, Forest) else _additive(flat, wide)
     return _link(flat.link, flat.base + flat.scale * added)
 
 
-def check(flat: Flat) -> None:
+def check(flat: Flat | Network) -> None:
     """Raise ValueError where the arrays of a flat model contradict their description in `automl_core.flat`."""
-    _require(isinstance(flat, Forest | Additive), f"a {type(flat).__name__} is neither a Forest nor an Additive")
+    _require(isinstance(flat, Forest | Additive | Network), f"a {type(flat).__name__} is no kind of flat model")
     _require(flat.link in LINKS, f"unknown link {flat.link!r}; known: {sorted(LINKS)}")
     _require(flat.base.ndim == 1, "base must have shape (outputs,)")
     single = flat.link in ("identity", "sigmoid", "exp")
@@ -56,6 +79,8 @@ def check(flat: Flat) -> None:
         _check_derived(derived, flat.columns)
     if isinstance(flat, Forest):
         _check_forest(flat)
+    elif isinstance(flat, Network):
+        _check_network(flat)
     else:
         _check_additive(flat)
 
@@ -131,6 +156,32 @@ def _additive(additive: Additive, values: NDArray[np.float32]) -> NDArray[np.flo
     return added
 
 
+def _network(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    numbers = values[:, network.source].astype(np.float64)
+    scaled = (numbers - network.center) * network.factor
+    squashed = np.where(np.isnan(numbers), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
+    cosines = np.cos(squashed[:, :, None] * network.frequency.astype(np.float64) + network.phase.astype(np.float64))
+    parts = [squashed, np.isnan(values[:, network.flags]).astype(np.float64), cosines.reshape(len(values), -1)]
+    for column, start, width, levels in zip(
+        network.categories, network.start, network.width, network.levels, strict=True
+    ):
+        codes = values[:, column]
+        place = start + width * np.where(np.isnan(codes), levels, codes).astype(np.int64)
+        parts.append(network.table[place[:, None] + np.arange(width)].astype(np.float64))
+    hidden = np.concatenate(parts, axis=1)
+    for number, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        if number:
+            hidden = _activate(network.activation, hidden)
+        hidden = hidden @ weight.astype(np.float64) + bias.astype(np.float64)
+    return np.asarray(np.clip(hidden, network.low, network.high))
+
+
+def _activate(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    if name == "mish":
+        return np.asarray(value * np.tanh(np.logaddexp(0.0, value)))
+    return np.where(value > 0, 1.0507009873554805 * value, 1.7580993408473766 * np.expm1(np.minimum(value, 0.0)))
+
+
 def _link(link: str, raw: NDArray[np.float64]) -> NDArray[np.float64]:
     if link == "identity":
         return raw[:, 0]
@@ -150,13 +201,14 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _check_dtypes(part: Flat | Lookup) -> None:
+def _check_dtypes(part: Flat | Network | Lookup) -> None:
     for field in fields(part):
         array = getattr(part, field.name)
         if not isinstance(array, np.ndarray):
             continue
         wide_values = field.name == "values" and isinstance(part, Forest)
-        want = "float64" if wide_values else _DTYPES.get(field.name, "float32")
+        known = _NETWORK_DTYPES if isinstance(part, Network) else _DTYPES
+        want = "float64" if wide_values else known.get(field.name, "float32")
         _require(array.dtype == want, f"{type(part).__name__}.{field.name} must be {want}, not {array.dtype}")
 
 
@@ -202,6 +254,28 @@ def _check_additive(additive: Additive) -> None:
     for name in ("low", "high", "table_start"):
         _require(getattr(additive, name).shape == (wide,), f"Additive.{name} must have shape ({wide},)")
     _require(additive.table.ndim == 2 and additive.table.shape[1] == outputs, "Additive.table must be (codes, outputs)")
+
+
+def _check_network(network: Network) -> None:
+    numbers, wide = len(network.source), network.columns + len(network.derived)
+    _require(network.activation in ACTIVATIONS, f"unknown activation {network.activation!r}; known: {ACTIVATIONS}")
+    for name in ("center", "factor"):
+        _require(getattr(network, name).shape == (numbers,), f"Network.{name} must have shape ({numbers},)")
+    _require(network.frequency.shape == network.phase.shape, "frequency and phase of a Network must have one shape")
+    _require(len(network.frequency) == numbers, "a Network has one row of frequencies per number")
+    read = np.concatenate([network.source, network.flags, network.categories])
+    _require(_within(read, wide), f"a Network reads a column outside of the {wide} columns")
+    rows = {len(network.categories), len(network.start), len(network.width), len(network.levels)}
+    _require(len(rows) == 1, "categories, start, width and levels of a Network must have one length")
+    ends = network.start + network.width.astype(np.int64) * (network.levels + 1)
+    _require(bool((ends <= len(network.table)).all()), "the rows of a category end beyond the table")
+    units = numbers + len(network.flags) + network.frequency.size + int(network.width.sum())
+    for weight, bias in zip(network.weights, network.biases, strict=True):
+        _require(weight.dtype == bias.dtype == np.float32, "weights and biases of a Network must be float32")
+        _require(weight.ndim == 2 and len(weight) == units, f"a layer of {len(weight)} inputs gets {units}")
+        units = weight.shape[1]
+        _require(bias.shape == (units,), "a layer has one bias per unit")
+    _require(units == network.base.size, "the last layer must have one unit per output")
 
 
 def _within(numbers: NDArray[np.int32], end: int) -> bool:

@@ -16,7 +16,7 @@ from automl.study.calibration import choose_temperature, choose_threshold
 from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part
 from automl.study.views import View, to_base
-from automl_core import REGRESSION, Additive, Exports, Forest, TrialState
+from automl_core import REGRESSION, Additive, Exports, Forest, Network, TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -192,7 +192,7 @@ def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> tuple[list[P
 def flatten(fit: Fitted, columns: int) -> Forest | Additive | None:
     """Return a fitted part as flat arrays over the encoded columns; None where it has no such form."""
     flat = fit.model.export() if isinstance(fit.model, Exports) else None
-    if flat is None:
+    if flat is None or isinstance(flat, Network):  # the predictor fuses trees and additive models only
         return None
     try:
         return to_base(flat, View(None, fit.keep, fit.derived), columns)  # type: ignore[arg-type]
