@@ -84,7 +84,10 @@ class Model:
         Raises:
             DataError: a column is missing or holds what it cannot hold.
         """
-        said = self.predictor.predict(self.encoder.encode(data), threads=threads)
+        return self.decide(self.predictor.predict(self.encoder.encode(data), threads=threads))
+
+    def decide(self, said: NDArray[np.float64]) -> NDArray[Any]:
+        """Return labels for probabilities of shape (rows, classes), or the numbers of regression as they are."""
         if self.task == REGRESSION:
             return said
         codes = (said[:, 1] >= self.threshold).astype(np.intp) if self.task == BINARY else said.argmax(axis=1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from automl.encoder.categories import CategoryPart
 from automl.encoder.dates import DatePart
-from automl.encoder.numbers import NumberPart, TruthPart
+from automl.encoder.numbers import NumberPart, TruthPart, plain_numbers, to_float32
 from automl.encoder.part import Arrays, Part, Single, State
 from automl.encoder.texts import TextPart
 from automl.schema import BOOLEAN, CATEGORY, DATETIME, NUMBER, TEXT, Input, Schema
@@ -64,6 +64,9 @@ class Encoder:
             [places[p.name] for p in self.parts for _ in p.columns], dtype=np.int64
         )
         self._converters = [part.convert for part in self._singles]
+        # Numbers of many rows are converted together: one by one they cost more than predicting from them.
+        self._numbers = [place for place, part in enumerate(self._singles) if type(part) is NumberPart]
+        self._get_numbers = _getter([self._singles[place].name for place in self._numbers]) if self._numbers else None
         self._get = _getter([part.name for part in self.parts])
         self._probe = self.names[0]
 
@@ -106,7 +109,7 @@ class Encoder:
         if isinstance(data, np.ndarray):
             return self._encode_array(data, strict)
         if isinstance(data, list | tuple) and data and all(isinstance(item, list | tuple) for item in data):
-            return self._encode_array(_to_objects(data), strict)
+            return self._encode_array(_to_array(data), strict)
         return self._encode_table(data, strict)
 
     def _is_row(self, data: Mapping[str, Any]) -> bool:
@@ -132,13 +135,40 @@ class Encoder:
     def _encode_rows(self, rows: Sequence[Mapping[str, Any]], strict: bool) -> NDArray[np.float32]:
         result = self._empty(len(rows))
         try:
+            done = self._fill_numbers(result, rows)
             for part, place in self._places():
                 name = part.name
+                if place.start in done:
+                    continue
                 column = [row[name] for row in rows] if strict else [row.get(name) for row in rows]
                 result[:, place] = part.block(column)
         except (KeyError, TypeError, ValueError) as error:
             self._explain(rows, error, strict)
         return result
+
+    def _fill_numbers(self, result: NDArray[np.float32], rows: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Fill the columns of numbers where all values are plain ones or missing, and return their places."""
+        if self._get_numbers is None or len(rows) == 1:
+            return set()
+        try:
+            values = plain_numbers([self._get_numbers(row) for row in rows])
+        except KeyError:  # told, or filled, column by column
+            return set()
+        if values is None or values.ndim != 2:
+            return set()
+        result[:, self._numbers] = values
+        return set(self._numbers)
+
+    def _fill_number_columns(self, result: NDArray[np.float32], data: Mapping[str, Any]) -> set[int]:
+        """Do as `_fill_numbers`, with columns that are lists."""
+        columns = [data.get(self._singles[place].name) for place in self._numbers]
+        if not columns or not all(type(column) is list for column in columns):
+            return set()
+        values = plain_numbers(columns)
+        if values is None or values.ndim != 2:
+            return set()
+        result[:, self._numbers] = values.T
+        return set(self._numbers)
 
     def _encode_columns(self, data: Mapping[str, Any], strict: bool) -> NDArray[np.float32]:
         if not all(isinstance(data[name], list | tuple | np.ndarray) for name in self.names if name in data):
@@ -152,7 +182,10 @@ class Encoder:
         if not rows:
             raise DataError("the table has no rows.")
         result = self._empty(rows)
+        done = self._fill_number_columns(result, data)
         for part, place in self._places():
+            if place.start in done:
+                continue
             values = data.get(part.name, [None] * rows)
             if isinstance(values, np.ndarray) and values.ndim != 1:
                 raise DataError(f"column {part.name!r} must have one dimension, not shape {values.shape}.")
@@ -167,6 +200,9 @@ class Encoder:
         names = self.names if data.shape[1] == len(self.names) else self.inputs
         if data.shape[1] != len(names):
             raise DataError(f"the array has {data.shape[1]} columns, but the model was trained on {len(names)}.")
+        if data.dtype.kind in "fiu" and len(data) and len(self._numbers) == len(self.parts):
+            places = [names.index(part.name) for part in self.parts]
+            return to_float32(np.ascontiguousarray(data[:, places]))
         return self._encode_columns({name: data[:, place] for place, name in enumerate(names)}, strict)
 
     def _encode_table(self, data: Any, strict: bool) -> NDArray[np.float32]:
@@ -278,6 +314,11 @@ def _is_column(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim > 0
     return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__")
+
+
+def _to_array(rows: Sequence[Sequence[Any]]) -> NDArray[Any]:
+    plain = plain_numbers(rows)
+    return _to_objects(rows) if plain is None or plain.ndim != 2 else plain
 
 
 def _to_objects(rows: Sequence[Sequence[Any]]) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,7 +16,9 @@ from automl_core import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NumberPart", "TruthPart", "to_float32"]
+__all__ = ["NumberPart", "TruthPart", "plain_numbers", "to_float32"]
+
+PLAIN = {float, int, type(None)}
 
 
 def to_float32(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -28,6 +30,17 @@ def to_float32(values: NDArray[Any]) -> NDArray[np.float32]:
         result[np.isneginf(result)] = -FLOAT32_MAX
         result[np.isinf(values)] = np.nan
     return result
+
+
+def plain_numbers(values: Sequence[Any]) -> NDArray[np.float32] | None:
+    """Return floats, ints and None, in one or two dimensions, as float32; None where anything else is among them."""
+    try:
+        array = np.array(values)
+        if array.dtype.kind == "O" and set(map(type, array.flat)) <= PLAIN:
+            array = array.astype(np.float64)
+    except (ValueError, OverflowError):  # ragged, as where a value is a list; an integer beyond float64
+        return None
+    return to_float32(array) if array.dtype.kind in "fiu" else None
 
 
 def _fast(slow: Callable[[Any], float]) -> Callable[[Any], float]:
@@ -57,6 +70,10 @@ class NumberPart(Single):
         if values.dtype.kind in "biuf":
             return to_float32(values).reshape(-1, 1)
         return super().numpy(values)
+
+    def block(self, values: Sequence[Any]) -> NDArray[np.float32]:
+        plain = plain_numbers(values) if type(self) is NumberPart and len(values) > 1 else None
+        return super().block(values) if plain is None or plain.ndim != 1 else plain.reshape(-1, 1)
 
     def arrow(self, array: pa.Array) -> NDArray[np.float32]:
         import pyarrow as pa

@@ -1,0 +1,165 @@
+"""From predictions to monitors, on a thread of their own.
+
+Per flush, and per model and version, monitors get one `Event("prediction", ...)` with the attributes
+
+- `model`, `version`: names; `shadow`: whether the answers went to nobody;
+- `requests`, `rows`: counts; `seconds`: one latency per request; `hits`: rows that came from a cache;
+- `inputs`: values by column, at most `sample_rows` rows; `predictions`: labels or numbers of the same rows;
+  `probabilities`: their probabilities, or None for regression;
+
+and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event as Flag
+from threading import Thread
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_core import REGRESSION, Event, Monitor
+
+if TYPE_CHECKING:
+    from automl.service.answers import Answer
+    from automl.service.served import Served
+
+__all__ = ["EventPump", "Seen"]
+
+FLUSH = 0.1  # seconds between two flushes
+log = logging.getLogger("automl.service")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One answered request."""
+
+    answer: Answer
+    data: Any
+    seconds: float
+    shadows: tuple[Served, ...] = ()
+
+
+class EventPump:
+    """Takes what was seen, and tells monitors; drops when it cannot keep up.
+
+    Args:
+        dropped: is told how many were dropped.
+    """
+
+    def __init__(
+        self, monitors: Sequence[Monitor], *, limit: int, sample_rows: int, dropped: Callable[[int], None]
+    ) -> None:
+        self._monitors, self._limit, self._sample_rows, self._dropped = tuple(monitors), limit, sample_rows, dropped
+        self._seen: deque[Seen] = deque()
+        self._failed: deque[tuple[str, str]] = deque(maxlen=limit)
+        self._stop = Flag()
+        self._thread = Thread(target=self._work, name="automl-events", daemon=True)
+        self._thread.start()
+
+    def add(self, seen: Seen) -> None:
+        """Take one; costs an append."""
+        if len(self._seen) < self._limit:
+            self._seen.append(seen)
+        else:
+            self._dropped(1)
+
+    def fail(self, model: str, kind: str) -> None:
+        self._failed.append((model, kind))
+
+    def close(self) -> None:
+        """Tell what is left, then end."""
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.wait(FLUSH):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        seen = [self._seen.popleft() for _ in range(len(self._seen))]
+        groups: dict[int, list[Seen]] = {}
+        for one in seen:
+            groups.setdefault(id(one.answer.served), []).append(one)
+        for group in groups.values():
+            self._tell("prediction", group[0].answer.served, lambda g=group: describe(g, self._sample_rows))  # type: ignore[misc]
+        for one in seen:
+            for shadow in one.shadows:
+                self._tell("prediction", shadow, lambda o=one, s=shadow: self._shadow(o, s))  # type: ignore[misc]
+        failed = Counter(self._failed.popleft() for _ in range(len(self._failed)))
+        for model in sorted({model for model, _ in failed}):
+            errors = {kind: count for (name, kind), count in failed.items() if name == model}
+            self._emit(Event("failure", time(), {"model": model, "errors": errors}))
+
+    def _shadow(self, seen: Seen, served: Served) -> dict[str, Any]:
+        from automl.service.answers import Answer
+
+        said = served.model.predictor.predict(served.model.encoder.encode(seen.data))
+        return {**describe([Seen(Answer(served, said), seen.data, 0.0)], self._sample_rows), "shadow": True}
+
+    def _tell(self, name: str, served: Served, attributes: Callable[[], Mapping[str, Any]]) -> None:
+        try:
+            event = Event(name, time(), attributes())
+        except Exception:
+            # Data that only a shadow cannot take must not end the thread.
+            log.exception("what %s@%s predicted cannot be told", served.name, served.version)
+        else:
+            self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        for monitor in self._monitors:
+            try:
+                monitor.emit(event)
+            except Exception:
+                log.exception("%s failed with the event %r", type(monitor).__name__, event.name)
+
+
+def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
+    """Return the attributes of an event about requests that one model answered."""
+    served = group[0].answer.served
+    taken, rows = [], 0
+    for one in group:
+        if rows >= sample_rows:
+            break
+        taken.append(one)
+        rows += one.answer.rows
+    said = np.concatenate([one.answer.said for one in taken])[:sample_rows] if taken else None
+    columns = [to_columns(one.data, served.model.names, one.answer.rows) for one in taken]
+    inputs = {name: [v for part in columns for v in part[name]][:sample_rows] for name in served.model.names}
+    return {
+        "model": served.name,
+        "version": served.version,
+        "shadow": False,
+        "requests": len(group),
+        "rows": sum(one.answer.rows for one in group),
+        "seconds": [one.seconds for one in group],
+        "hits": sum(one.answer.hits for one in group),
+        "inputs": inputs,
+        "predictions": [] if said is None else served.model.decide(said).tolist(),
+        "probabilities": None if said is None or served.model.task == REGRESSION else said.tolist(),
+    }
+
+
+def to_columns(data: Any, names: Sequence[str], rows: int) -> dict[str, list[Any]]:
+    """Return the values by column of whatever an encoder takes."""
+    if isinstance(data, Mapping):
+        if rows == 1 and not isinstance(data.get(names[0]), list | np.ndarray):
+            return {name: [data.get(name)] for name in names}
+        return {name: _listed(data[name]) if name in data else [None] * rows for name in names}
+    if isinstance(data, list | tuple):
+        return {name: [row.get(name) for row in data] for name in names}
+    if isinstance(data, np.ndarray):
+        return {name: data[:, place].tolist() for place, name in enumerate(names)}
+    present = set(data.column_names)  # an Arrow table
+    return {name: data[name].to_pylist() if name in present else [None] * rows for name in names}
+
+
+def _listed(values: Any) -> list[Any]:
+    listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    return listed

@@ -1,0 +1,384 @@
+"""The prediction service: whatever the wire, this is what answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from automl.model import Model
+from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
+from automl.service.batching import Batcher
+from automl.service.counters import Counters
+from automl.service.events import EventPump, Seen
+from automl.service.options import ServiceOptions
+from automl.service.routes import Route, make_route
+from automl.service.rows import RowCache
+from automl.service.second import SecondCache
+from automl.service.served import Served, Source, serve_model
+from automl.service.watching import Watcher, locator
+from automl_core import Component, Plugins
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from automl_core import Cache, Monitor
+
+__all__ = ["PredictionService"]
+
+INLINE = 0.005  # seconds; a request that takes longer goes to the thread, and leaves the caller free
+KEPT_ROWS = 64  # a request of more rows is not looked up row by row in this process, unless the model is slow
+
+
+class PredictionService(Component):
+    """Owns loaded models and answers for them; thread-safe.
+
+    Models may be added before or after `start`; a process that forks workers adds them first, so that workers share
+    their memory, and calls `start` in each worker: threads and connections do not survive a fork.
+
+    Args:
+        plugins: where monitors, a cache and a registry come from; None uses none.
+        cache: beyond this process; None takes the one that the settings of `plugins` name.
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins | None = None,
+        *,
+        options: ServiceOptions | None = None,
+        cache: Cache | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self.plugins, self.options = plugins, options or ServiceOptions()
+        self.counters = counters or Counters()
+        self.monitors: Mapping[str, Monitor] = {}
+        self.local = RowCache(self.options.local_rows)
+        self._given_cache, self.second = cache, None if cache is None else self._second(cache)
+        self._routes: dict[str, Route] = {}
+        self._default = ""
+        self._lock = Lock()
+        self._pump: EventPump | None = None
+        self._batcher: Batcher | None = None
+        self._watcher: Watcher | None = None
+
+    # ---- models
+
+    def add(
+        self,
+        model: Model | str | os.PathLike[str],
+        *,
+        name: str = "model",
+        version: str = "",
+        allow_pickle: bool = False,
+        key: bytes | None = None,
+    ) -> Served:
+        """Serve a model, or the file or URI of one, which is read again when it changes.
+
+        The first version of a name gets all its requests; further ones get those that ask for them, and what `route`
+        gives them. The first name is the default.
+
+        Args:
+            model: what `fit` gives, or a path, a URI, or `models:/name@alias` of the registry in the settings.
+            version: what answers are labelled with; empty takes the first digits of the model's checksum.
+
+        Raises:
+            DataError: see `automl.load_model`.
+        """
+        if isinstance(model, str | os.PathLike):
+            source = Source(locator(os.fspath(model), self.plugins), version, allow_pickle, key)
+            served = Served.load(name, source)
+        else:
+            served = serve_model(name, getattr(model, "model_", model), version)
+        if self.started:
+            served.measure()
+        with self._lock:
+            old = self._routes.get(name)
+            versions = {**(old.versions if old else {}), served.version: served}
+            weights = _weights(old) if old else {served.version: 1.0}
+            shadows = [s.version for s in old.shadows] if old else []
+            self._routes = {**self._routes, name: make_route(versions, weights, shadows)}
+            self._default = self._default or name
+        return served
+
+    def remove(self, name: str, version: str) -> None:
+        """Stop serving a version.
+
+        Raises:
+            Unknown: there is no such version.
+            SettingsError: it still gets requests; `route` them elsewhere first.
+        """
+        self.find(name, version)
+        with self._lock:
+            route = self._routes[name]
+            versions = {v: s for v, s in route.versions.items() if v != version}
+            shadows = [s.version for s in route.shadows if s.version != version]
+            self._routes = {**self._routes, name: make_route(versions, _weights(route), shadows)}
+
+    def route(self, name: str, weights: Mapping[str, float], *, shadows: Sequence[str] = ()) -> None:
+        """Share the requests that name no version among versions, by weight; shadows predict too, for monitors alone.
+
+        Raises:
+            Unknown: there is no such model.
+            SettingsError: a version is unknown, or a weight is not positive.
+        """
+        with self._lock:
+            route = self._route(name)
+            self._routes = {**self._routes, name: make_route(route.versions, weights, shadows)}
+
+    def replace(self, old: Served, new: Served) -> None:
+        """Let a new version take the place of an old one, between two requests."""
+        if self.started:
+            new.measure()
+        with self._lock:
+            route = self._routes[old.name]
+            named = {old.version: new.version}
+            versions = {named.get(v, v): new if v == old.version else s for v, s in route.versions.items()}
+            weights = {named.get(v, v): weight for v, weight in _weights(route).items()}
+            shadows = [named.get(s.version, s.version) for s in route.shadows]
+            self._routes = {**self._routes, old.name: make_route(versions, weights, shadows)}
+        self.counters.add("reloads")
+
+    def models(self) -> list[Served]:
+        """Return every version in service, by name."""
+        return [served for route in list(self._routes.values()) for served in route.versions.values()]
+
+    def find(self, name: str = "", version: str = "", *, key: str = "") -> Served:
+        """Return the version that answers a request.
+
+        Args:
+            key: requests with the same one get the same version, as long as weights stay.
+
+        Raises:
+            Unknown: there is no such model or version.
+        """
+        route = self._route(name)
+        if not version:
+            return route.choose(key)
+        try:
+            return route.versions[version]
+        except KeyError:
+            listed = ", ".join(sorted(route.versions))
+            raise Unknown(f"the model {name!r} has no version {version!r}; it has: {listed}.") from None
+
+    def _route(self, name: str) -> Route:
+        try:
+            return self._routes[name or self._default]
+        except KeyError:
+            listed = ", ".join(sorted(self._routes)) or "none"
+            raise Unknown(
+                f"there is no model {name!r}; there are: {listed}." if name else "no model is loaded."
+            ) from None
+
+    # ---- life
+
+    @property
+    def started(self) -> bool:
+        return self._batcher is not None
+
+    def start(self) -> None:
+        """Start threads, monitors and the cache, read changed models, and warm up; harmless when called again.
+
+        Raises:
+            PluginError, SettingsError, ComponentUnavailable: a monitor or the cache cannot be built.
+        """
+        if self.started:
+            return
+        if self.plugins is not None:
+            self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
+            # The cache in this process is always there: "memory" would be a second one of the same kind.
+            if self.second is None and self.plugins.settings.cache != "memory":
+                self.second = self._second(self.plugins.build("cache", self.plugins.settings.cache))
+        self._watcher = Watcher(self, self.options.reload_seconds)
+        self._watcher.look()
+        for served in self.models():
+            served.measure()
+        if self.second is not None and self.options.cache != "never":
+            self.second.measure()
+        if self.monitors or self._has_shadows():
+            self._pump = self._make_pump()
+        self._batcher = Batcher(self._run)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Answer what waits, tell monitors what is left, and let everything go."""
+        if self._watcher is not None:
+            self._watcher.close()
+        if self._batcher is not None:
+            self._batcher.close()
+        if self._pump is not None:
+            self._pump.close()
+        for monitor in self.monitors.values():
+            monitor.close()
+        if self.second is not None and self._given_cache is None:
+            self.second.cache.close()
+            self.second = None
+        self._watcher = self._batcher = self._pump = None
+        self.monitors = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def _second(self, cache: Cache) -> SecondCache:
+        return SecondCache(cache, policy=self.options.cache, ttl=self.options.cache_ttl)
+
+    def _has_shadows(self) -> bool:
+        return any(route.shadows for route in self._routes.values())
+
+    def _make_pump(self) -> EventPump:
+        return EventPump(
+            list(self.monitors.values()),
+            limit=self.options.max_events,
+            sample_rows=self.options.sample_rows,
+            dropped=lambda count: self.counters.add("dropped_events", count),
+        )
+
+    def _start_pump(self) -> None:
+        with self._lock:
+            if self._pump is None:
+                self._pump = self._make_pump()
+
+    # ---- predict
+
+    def predict(self, data: Any, *, name: str = "", version: str = "", key: str = "") -> Answer:
+        """Predict rows, and wait for the answer.
+
+        Args:
+            data: whatever `Model.predict` takes but a path.
+
+        Raises:
+            DataError: the model cannot take the data. Unknown: there is no such model. TooManyRows. Overloaded.
+            Expired: the rows waited for longer than the deadline.
+        """
+        answer = self.begin(data, name=name, version=version, key=key)
+        return answer.result() if isinstance(answer, Future) else answer
+
+    def begin(
+        self, data: Any, *, name: str = "", version: str = "", key: str = "", deadline: float | None = None
+    ) -> Answer | Future[Answer]:
+        """Predict rows at once where that is fast, else return the future of an answer; raises as `predict`."""
+        if self._batcher is None:
+            self.start()
+        started = perf_counter()
+        served = self.find(name, version, key=key)
+        if isinstance(data, list) and len(data) > self.options.max_rows:
+            raise TooManyRows(f"the request has {len(data)} rows; at most {self.options.max_rows} are allowed.")
+        values = served.model.encoder.encode(data)
+        rows = len(values)
+        if rows > self.options.max_rows:
+            raise TooManyRows(f"the request has {rows} rows; at most {self.options.max_rows} are allowed.")
+        answer = self._at_once(served, values, rows)
+        if answer is not None:
+            self._count(answer, data, started)
+            return answer
+        return self._later(served, values, data, started, deadline or self.options.deadline)
+
+    def _at_once(self, served: Served, values: NDArray[np.float32], rows: int) -> Answer | None:
+        """Answer what is known or fast; None for what belongs to the thread."""
+        key = b""
+        if rows == 1:
+            key = served.token + values.tobytes()
+            known = self.local.get(key)
+            if known is not None:
+                return Answer(served, _to_said([known], served), 1)
+        if served.one > self.options.batch_above or served.row * rows > INLINE or self._asks_second(served):
+            return None
+        said = served.model.predictor.predict(values)
+        if key:
+            self.local.set(key, said.tobytes())
+        return Answer(served, said)
+
+    def _later(
+        self, served: Served, values: NDArray[np.float32], data: Any, started: float, deadline: float
+    ) -> Future[Answer]:
+        assert self._batcher is not None  # noqa: S101 - `begin` starts
+        try:
+            future = self._batcher.submit(served, values, deadline=deadline)
+        except Overloaded:
+            self.counters.add("refused")
+            raise
+        self.counters.set("pending_rows", self._batcher.rows)
+        future.add_done_callback(lambda done: self._done(done, data, started))
+        return future
+
+    def _done(self, future: Future[Answer], data: Any, started: float) -> None:
+        if self._batcher is not None:
+            self.counters.set("pending_rows", self._batcher.rows)
+        if not future.cancelled() and future.exception() is None:
+            self._count(future.result(), data, started)
+
+    def _count(self, answer: Answer, data: Any, started: float) -> None:
+        seconds, counters = perf_counter() - started, self.counters
+        counters.add("rows", answer.rows)
+        if answer.hits:
+            counters.add("local_hits", answer.hits)
+        counters.add("misses", answer.rows - answer.hits)
+        shadows = self._routes[answer.served.name].shadows
+        if shadows and self._pump is None:
+            self._start_pump()
+        if self._pump is not None:
+            self._pump.add(Seen(answer, data, seconds, shadows))
+
+    def failed(self, name: str, kind: str) -> None:
+        """Count a request that got no answer, and tell monitors."""
+        self.counters.add("errors")
+        if self._pump is not None:
+            self._pump.fail(name or self._default, kind)
+
+    def _asks_second(self, served: Served) -> bool:
+        return self.second is not None and self.second.pays(served)
+
+    def _run(self, served: Served, values: NDArray[np.float32]) -> Answer:
+        """Predict in the thread: only rows that no cache knows, each once."""
+        asks = self._asks_second(served)
+        if not asks and (served.one <= self.options.batch_above or len(values) > KEPT_ROWS):
+            return Answer(served, served.model.predictor.predict(values))
+        keys = [served.token + row.tobytes() for row in values]
+        known = {key: value for key in set(keys) if (value := self.local.get(key)) is not None}
+        hits = sum(key in known for key in keys)
+        first = {key: place for place, key in reversed(list(enumerate(keys))) if key not in known}
+        if asks and first:
+            hits += self._ask_second(served, keys, first, known)
+        if first:
+            places = sorted(first.values())
+            said = served.model.predictor.predict(np.ascontiguousarray(values[places]))
+            fresh = [(keys[place], row.tobytes()) for place, row in zip(places, said, strict=True)]
+            self._keep(served, fresh, known, asks)
+        return Answer(served, _to_said([known[key] for key in keys], served), hits)
+
+    def _ask_second(self, served: Served, keys: list[bytes], first: dict[bytes, int], known: dict[bytes, bytes]) -> int:
+        assert self.second is not None  # noqa: S101 - asked for
+        wanted = list(first)
+        found = self.second.get(served, wanted, 8 * max(served.model.predictor.classes, 1))
+        hits = 0
+        for key, value in zip(wanted, found, strict=True):
+            if value is not None:
+                known[key] = value
+                self.local.set(key, value)
+                del first[key]
+                hits += keys.count(key)
+        self.counters.add("remote_hits", hits)
+        return hits
+
+    def _keep(self, served: Served, fresh: list[tuple[bytes, bytes]], known: dict[bytes, bytes], asks: bool) -> None:
+        for key, value in fresh:
+            known[key] = value
+            self.local.set(key, value)
+        if asks and self.second is not None:
+            self.second.set(served, fresh)
+
+
+def _weights(route: Route) -> dict[str, float]:
+    starts = (0.0, *route.bounds)
+    return {served.version: route.bounds[i] - starts[i] for i, served in enumerate(route.shares)}
+
+
+def _to_said(values: Sequence[bytes], served: Served) -> NDArray[np.float64]:
+    said = np.frombuffer(b"".join(values), dtype=np.float64)
+    classes = served.model.predictor.classes
+    return said.reshape(-1, classes) if classes else said

@@ -1,0 +1,92 @@
+"""Models that change: files that are replaced, aliases that point elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from automl.service.served import Served
+from automl_core import AutoMLError, Plugins, Registry, SettingsError
+
+if TYPE_CHECKING:
+    from automl.service.service import PredictionService
+
+__all__ = ["Watcher", "locator"]
+
+REGISTERED = "models:/"
+log = logging.getLogger("automl.service")
+
+
+class Watcher:
+    """Looks every `seconds`, and replaces what changed; what cannot be read leaves the old model in service."""
+
+    def __init__(self, service: PredictionService, seconds: float) -> None:
+        self._service, self._seconds = service, seconds
+        self._refused: dict[tuple[str, str], object] = {}
+        self._stop = Flag()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        if self._seconds and any(served.source for served in self._service.models()):
+            self._thread = Thread(target=self._work, name="automl-reload", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def look(self) -> int:
+        """Look once, and return how many were replaced."""
+        return sum(self._look_at(served) for served in self._service.models())
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self.look()
+
+    def _look_at(self, served: Served) -> bool:
+        if served.source is None:
+            return False
+        try:
+            now = served.source.fingerprint()
+            if now == served.fingerprint or self._refused.get((served.name, served.version)) == now:
+                return False
+            new = Served.load(served.name, served.source, reloaded=True)
+        except (AutoMLError, OSError, KeyError) as error:
+            log.warning("%s@%s stays in service: its source cannot be read: %s", served.name, served.version, error)
+            if not isinstance(error, OSError | KeyError):
+                self._refused[served.name, served.version] = now
+            return False
+        if new.token == served.token:  # written again, not changed
+            served.fingerprint = new.fingerprint
+            return False
+        self._service.replace(served, new)
+        log.info("%s@%s took the place of version %s", new.name, new.version, served.version)
+        return True
+
+
+def locator(uri: str, plugins: Plugins | None) -> Callable[[], str]:
+    """Return what finds the file behind a path, a URI, or `models:/name@alias` or `models:/name/version`.
+
+    Raises:
+        SettingsError: the settings name no registry, or the URI is no name of a model.
+    """
+    if not uri.startswith(REGISTERED):
+        return lambda: uri
+    name, separator, version = uri.removeprefix(REGISTERED).strip("/").partition("@" if "@" in uri else "/")
+    if not (name and separator and version):
+        raise SettingsError(f"{uri!r} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION.")
+    registry = _registry(uri, plugins)
+    return lambda: str(registry.resolve(name, version))
+
+
+def _registry(uri: str, plugins: Plugins | None) -> Registry:
+    trackers = () if plugins is None else plugins.settings.trackers
+    for word in trackers:
+        tracker = plugins.build("tracker", word) if plugins is not None else None
+        if isinstance(tracker, Registry):
+            return tracker
+    raise SettingsError(f"{uri!r} needs a registry: name a tracker that keeps models (AUTOML_TRACKERS=mlflow).")
