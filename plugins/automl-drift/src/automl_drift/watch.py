@@ -72,7 +72,7 @@ class _Feature:
         self.weights = np.zeros((len(FADING), 2))
         self.window = np.zeros(len(profile.counts), dtype=np.int64)
         self.guilty = False
-        self.effect = 0.0
+        self._effect: float | None = 0.0
 
     def add(self, counts: Counts) -> None:
         self.evidence.add(counts)
@@ -80,19 +80,26 @@ class _Feature:
         rows = counts.sum()
         self.recent = FADING[:, None] * self.recent + counts
         self.weights = np.column_stack([FADING * self.weights[:, 0] + rows, FADING**2 * self.weights[:, 1] + rows])
-        self.effect = self._measure()
+        self._effect = None
+
+    @property
+    def effect(self) -> float:
+        """Return `Finding.effect`, measured once per block and only where it is asked for."""
+        if self._effect is None:
+            self._effect = self._measure() if self.weights[0, 0] else 0.0
+        return self._effect
 
     def state(self) -> dict[str, Any]:
         evidence = {"pool": self.evidence.pool.tolist(), "sums": self.evidence.sums.tolist(), "log": self.evidence.log}
         arrays = {name: getattr(self, name).tolist() for name in ("recent", "weights", "window")}
-        return {**evidence, **arrays, "guilty": self.guilty, "effect": self.effect}
+        return {**evidence, **arrays, "guilty": self.guilty}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.evidence.pool, self.evidence.log = np.array(state["pool"], dtype=np.int64), state["log"]
         self.evidence.sums = np.array(state["sums"])
         self.recent, self.weights = np.array(state["recent"]), np.array(state["weights"])
         self.window = np.array(state["window"], dtype=np.int64)
-        self.guilty, self.effect = state["guilty"], state["effect"]
+        self.guilty, self._effect = state["guilty"], None
 
     def _measure(self) -> float:
         profile, p = self.evidence.profile, self._shares
@@ -208,7 +215,10 @@ class Watch:
 
     def _judge(self) -> None:
         guilty = self._slow() if self._window_rows >= self.window else set()
-        if self.evidence >= math.log(2 * self.run_length):
+        # Evidence of all features first: their effects take as long to measure, and matter only beyond the limit.
+        limit = math.log(2 * self.run_length)
+        total = np.logaddexp.reduce([f.evidence.log for f in self._features.values()]) - math.log(len(self._features))
+        if total >= limit and self.evidence >= limit:
             guilty |= self._named()
         if guilty:
             self.since = self.rows
