@@ -38,15 +38,14 @@ def describe_model(served: Served) -> dict[str, Any]:
     """Return the model's card."""
     model, info = served.model, served.model.info
     rows = None if model.schema is None else model.schema.rows
-    board = [{k: row.get(k) for k in ("learner", "loss", "score")} for row in model._leaderboard[:1]]
+    best = next(iter(model._leaderboard), {})
     return {
         "name": served.name,
         "version": served.version,
         "task": model.task,
         "target": model.target,
         "metric": model.metric,
-        "score": info.get("score"),
-        "best": board[0] if board else None,
+        "score": best.get("score"),
         "classes": model.classes_.tolist(),
         "threshold": model.threshold,
         "rows": rows,

@@ -14,6 +14,7 @@ import numpy as np
 from automl.model import Model
 from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
 from automl.service.batching import Batcher
+from automl.service.card import describe_model
 from automl.service.counters import Counters
 from automl.service.events import EventPump, Seen
 from automl.service.options import ServiceOptions
@@ -164,6 +165,10 @@ class PredictionService(Component):
         except KeyError:
             listed = ", ".join(sorted(route.versions))
             raise Unknown(f"the model {name!r} has no version {version!r}; it has: {listed}.") from None
+
+    def describe(self, served: Served) -> dict[str, Any]:
+        """Return the card of a model in service, plain data."""
+        return describe_model(served)
 
     def _route(self, name: str) -> Route:
         try:

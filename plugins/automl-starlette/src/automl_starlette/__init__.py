@@ -1,0 +1,1 @@
+"""A prediction server on Starlette and uvicorn."""
