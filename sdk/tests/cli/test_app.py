@@ -17,7 +17,7 @@ COMMANDS = sorted(cli.commands)
 
 
 def test_commands_are_those_of_the_guide() -> None:
-    assert COMMANDS == ["demo", "fit", "inspect", "leaderboard", "plugins", "predict", "settings", "version"]
+    assert COMMANDS == ["demo", "drift", "fit", "inspect", "leaderboard", "plugins", "predict", "settings", "version"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
