@@ -161,6 +161,7 @@ def test_interrupt_from_the_keyboard_is_left_to_the_parent() -> None:
     script = """
 import os, signal, time
 from automl_local.processes import ProcessesExecutor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
 with ProcessesExecutor(1) as executor:
     executor.submit(len, "").result()
     future = executor.submit(time.sleep, 0.5)
