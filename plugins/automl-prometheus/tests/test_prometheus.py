@@ -66,7 +66,7 @@ def test_events_become_metrics() -> None:
     monitor.emit(Event("model", 100.0, {"model": "m", "version": "3", "scores": {"accuracy": 0.9}}))
     monitor.emit(Event("prediction", 101.0, {"model": "m", "seconds": [0.002, 0.02], "rows": 4, "hits": 3}))
     monitor.emit(Event("prediction", 101.0, {"model": "m", "seconds": [0.0], "rows": 4, "shadow": True}))
-    monitor.emit(Event("failure", 101.0, {"model": "m", "errors": {"timeout": 2, "internal": 1}}))
+    monitor.emit(Event("failure", 101.0, {"model": "m", "errors": {"Overloaded": 3, "DataError": 4}}))
     monitor.emit(Event("drift", 102.0, {"model": "m"}))
     monitor.emit(Event("prediction", 103.0, {"rows": "no model"}))
     kind, body = monitor.expose()
@@ -75,7 +75,7 @@ def test_events_become_metrics() -> None:
     assert found["automl_model_score", "metric=accuracy"] == 0.9
     assert found["automl_model_loaded_timestamp_seconds", "version=3"] == 100
     assert (found["automl_cache_hits_total", ""], found["automl_cache_misses_total", ""]) == (3, 1)
-    assert (found["automl_requests_total", ""], found["automl_errors_total", ""]) == (5, 3)
+    assert (found["automl_requests_total", ""], found["automl_errors_total", ""]) == (9, 3)
     assert (found["automl_request_latency_seconds_count", ""], found["automl_predictions_total", ""]) == (2, 4)
     assert found["automl_alerts_total", "kind=drift"] == 1
     assert found["automl_monitor_dropped_events_total", ""] == 1

@@ -175,11 +175,16 @@ class DriftMonitor(Monitor):
 
     def _announce(self, told: Mapping[str, Any]) -> None:
         name, version = str(told["model"]), str(told.get("version", ""))
-        profiles = profiles_of_schema(told["schema"], told.get("importances")) if "schema" in told else []
+        profiles = profiles_of_schema(told["schema"], told.get("importances")) if told.get("schema") else []
         if told.get("predictions") is not None:
             profiles.append(Profile.of(PREDICTION, told["predictions"]))
-        if (name, version) in self._models:
-            return
+        old = self._models.get((name, version))
+        if old is not None:
+            if [p.key for p in old.watch.profiles] == [p.key for p in profiles]:
+                return
+            if old.exchange is not None:
+                old.exchange.close()
+            self._told.discard((name, version))
         exchange = None
         if self._directory is not None:
             exchange = Exchange(self._directory, f"{name}-{version}-{'-'.join(p.key for p in profiles)[:40]}")

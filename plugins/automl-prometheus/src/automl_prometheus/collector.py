@@ -84,11 +84,11 @@ class MetricsCollector:
             histogram.observe(latency)
         predictions.inc(num_predictions)
 
-    def record_failures(self, model_id: str, count: int) -> None:
-        """Count requests that the service failed to answer."""
+    def record_failures(self, model_id: str, failed: int, refused: int = 0) -> None:
+        """Count requests that the service failed to answer, and those that it rightly refused, which are no errors."""
         children = self._of(model_id)
-        children[0].inc(count)
-        children[1].inc(count)
+        children[0].inc(failed + refused)
+        children[1].inc(failed)
 
     def record_cache(self, model_id: str, hits: int, misses: int) -> None:
         """Count rows that were answered from the cache, and those that were not there."""

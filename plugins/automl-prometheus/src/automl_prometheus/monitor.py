@@ -11,6 +11,8 @@ from automl_prometheus.collector import CONTENT_TYPE, MetricsCollector
 
 __all__ = ["PrometheusMonitor"]
 
+# Kinds of errors that are the caller's, as HTTP's 4xx.
+REFUSED = frozenset({"DataError", "TooManyRows", "Unknown"})
 log = logging.getLogger("automl.prometheus")
 
 
@@ -22,7 +24,7 @@ class PrometheusMonitor(Monitor):
     - "model": `model`, `version`, `scores` (by metric): a version is served from now on.
     - "prediction": `model`, `seconds` (a latency per request), `rows`; `hits` of the cache, in rows. Those with a true
       `shadow` are left out, as their answers went to nobody.
-    - "failure": `model`, `errors` (a count by kind).
+    - "failure": `model`, `errors` (a count by kind); those of the caller count as requests alone.
     - "score": `model`, `metric`, `value`.
     - any event with a `model` named "drift", "degradation" or "retraining": an alert of that kind.
     """
@@ -64,7 +66,9 @@ class PrometheusMonitor(Monitor):
             self.metrics.record_cache(model, int(told["hits"]), rows - int(told["hits"]))
 
     def _failure(self, _: Event, told: Mapping[str, Any]) -> None:
-        self.metrics.record_failures(str(told["model"]), sum(told["errors"].values()))
+        errors = told["errors"]
+        refused = sum(count for kind, count in errors.items() if kind in REFUSED)
+        self.metrics.record_failures(str(told["model"]), sum(errors.values()) - refused, refused)
 
     def _score(self, _: Event, told: Mapping[str, Any]) -> None:
         self.metrics.set_score(str(told["model"]), str(told["metric"]), float(told["value"]))

@@ -7,7 +7,8 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 - `inputs`: values by column, at most `sample_rows` rows; `predictions`: labels or numbers of the same rows;
   `probabilities`: their probabilities, or None for regression;
 
-and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
+before the first of them, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training table, or
+None) and `importances` (by column; empty where a member has none); and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_core import REGRESSION, Event, Monitor
+from automl_core import REGRESSION, DataError, Event, Monitor
 
 if TYPE_CHECKING:
     from automl.service.answers import Answer
@@ -58,6 +59,7 @@ class EventPump:
         self._monitors, self._limit, self._sample_rows, self._dropped = tuple(monitors), limit, sample_rows, dropped
         self._seen: deque[Seen] = deque()
         self._failed: deque[tuple[str, str]] = deque(maxlen=limit)
+        self._announced: set[tuple[str, str, bytes]] = set()
         self._stop = Flag()
         self._thread = Thread(target=self._work, name="automl-events", daemon=True)
         self._thread.start()
@@ -104,6 +106,10 @@ class EventPump:
         return {**describe([Seen(Answer(served, said), seen.data, 0.0)], self._sample_rows), "shadow": True}
 
     def _tell(self, name: str, served: Served, attributes: Callable[[], Mapping[str, Any]]) -> None:
+        identity = (served.name, served.version, served.token)
+        if identity not in self._announced:
+            self._announced.add(identity)
+            self._tell("model", served, lambda: announce(served))
         try:
             event = Event(name, time(), attributes())
         except Exception:
@@ -118,6 +124,22 @@ class EventPump:
                 monitor.emit(event)
             except Exception:
                 log.exception("%s failed with the event %r", type(monitor).__name__, event.name)
+
+
+def announce(served: Served) -> dict[str, Any]:
+    """Return the attributes of an event about a model that answers its first requests."""
+    model = served.model
+    try:
+        importances = model.feature_importance()
+    except DataError:
+        importances = {}
+    return {
+        "model": served.name,
+        "version": served.version,
+        "metric": model.metric,
+        "schema": None if model.schema is None else model.schema.to_json(),
+        "importances": importances,
+    }
 
 
 def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
