@@ -18,6 +18,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from automl_core import AutoMLError
 from automl_starlette.bodies import Disconnected, read_body
 from automl_starlette.decoding import decode
 from automl_starlette.encoding import JSON, dump_json, encode
@@ -75,7 +76,7 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._pages(scope, receive, send)
+            await self._live(receive, send)
             return
         path, method = scope["path"], scope["method"]
         work = self._hot.get(path)
@@ -91,6 +92,20 @@ class Application:
             await self._pages(scope, receive, send)
         else:
             await self._refuse(scope, send, Problem(401, "this needs a key.", [(b"www-authenticate", b"Bearer")]))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start and close the service with the server around it: the lifespan of ASGI."""
+        await receive()
+        try:
+            await asyncio.to_thread(self.service.start)
+        except AutoMLError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.state.draining = True
+        await asyncio.to_thread(self.service.close)
+        await send({"type": "lifespan.shutdown.complete"})
 
     def _lets_pass(self, path: str, headers: Mapping[bytes, bytes]) -> bool:
         if not self.keys.needed or path == "/" or path.startswith(OPEN):

@@ -87,7 +87,7 @@ class StarletteServer(Server):
                 self._supervisor.run(drain=settings.drain, grace=settings.grace)
         finally:
             gc.unfreeze()
-            self._supervisor, self.address = None, None
+            self._supervisor, self.address, self._stopped = None, None, False
 
     def stop(self) -> None:
         self._stopped = True

@@ -15,6 +15,7 @@ from automl.cli.fit import fit
 from automl.cli.models import inspect, leaderboard
 from automl.cli.plugins import plugins
 from automl.cli.predict import predict
+from automl.cli.serve import serve
 from automl.cli.settings import settings
 from automl_core.errors import AutoMLError, SettingsError
 
@@ -93,7 +94,7 @@ def version() -> None:
     click.echo(f"automl {__version__} (Python {sys.version.split()[0]})")
 
 
-for item in (demo, drift, fit, predict, leaderboard, inspect, plugins, settings):
+for item in (demo, drift, fit, predict, leaderboard, inspect, plugins, serve, settings):
     cli.add_command(item)
 
 

@@ -1,0 +1,205 @@
+"""The cache itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
+from redis.retry import Retry
+
+from automl_core import Cache, ComponentUnavailable
+from automl_redis.breaker import Breaker
+
+__all__ = ["RedisCache"]
+
+T = TypeVar("T")
+# Deletes a lock only for the one who holds it: redis.io, "Distributed locks".
+RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
+# What a server in trouble answers or does; also what redis-py raises on answers that make no sense.
+TROUBLE = (redis.RedisError, RedisClusterException, OSError, ValueError, IndexError)
+log = logging.getLogger("automl.redis")
+
+
+class RedisCache(Cache):
+    """Bytes in Redis; whatever is wrong with Redis is a miss, and after three failures in a row nobody waits for it.
+
+    Nothing connects before the first use. Connections are made anew after a fork.
+
+    Args:
+        default_ttl: seconds that values are kept unless `set` says otherwise; None keeps them until Redis evicts them.
+        timeout: seconds to wait for an answer. connect_timeout: and for a connection.
+        prefix: what every key begins with, where applications share a server.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        *,
+        default_ttl: float | None = None,
+        db: int = 0,
+        username: str | None = None,
+        password: str | None = None,
+        unix_socket: str | None = None,
+        cluster: bool = False,
+        tls: bool = False,
+        tls_ca: str | None = None,
+        timeout: float = 0.05,
+        connect_timeout: float = 0.25,
+        prefix: str = "",
+    ) -> None:
+        self.default_ttl, self.prefix, self.cluster = default_ttl, prefix, cluster
+        self.address = unix_socket or f"{host}:{port}"
+        self.breaker = Breaker()
+        self.failures = 0
+        options: dict[str, Any] = {
+            "username": username, "password": password, "socket_timeout": timeout,
+            "socket_connect_timeout": connect_timeout, "retry": Retry(NoBackoff(), 0),
+        }  # fmt: skip
+        if unix_socket is not None:
+            options["unix_socket_path"] = unix_socket
+        if tls:
+            options |= {"ssl": True, "ssl_ca_certs": tls_ca}
+        self._client: Any = None
+        if cluster:
+            # A cluster's client asks for the nodes when it is made: not before the first use.
+            # One retry, to follow a slot that has moved.
+            options["retry"] = Retry(NoBackoff(), 1)
+            self._make: Callable[[], Any] = lambda: RedisCluster(host=host, port=port, **options)
+        else:
+            self._make = lambda: redis.Redis(host=host, port=port, db=db, **options)
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<RedisCache at {self.address}>"
+
+    # ---- one key
+
+    def get(self, key: str) -> bytes | None:
+        value: bytes | None = self._try(lambda client: client.get(self.prefix + key), None)
+        return value
+
+    def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        if (expiry := self._expiry(ttl)) == 0:
+            self.delete(key)
+            return
+        self._try(lambda client: client.set(self.prefix + key, value, px=expiry), None)
+
+    def delete(self, key: str) -> None:
+        self._try(lambda client: client.delete(self.prefix + key), None)
+
+    # ---- many keys, one round trip; in a cluster one for each node
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        names = [self.prefix + key for key in keys]
+        misses: list[bytes | None] = [None] * len(keys)
+        found = self._try(lambda client: self._read(client, names), misses)
+        return list(found) if len(found) == len(keys) else misses
+
+    def _read(self, client: Any, names: list[str]) -> list[bytes | None]:
+        if not self.cluster:
+            values: list[bytes | None] = client.mget(names)
+            return values
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.get(name)
+            # A node that is down must not take along what the others know.
+            answers = pipe.execute(raise_on_error=False)
+        values = [answer if isinstance(answer, bytes) else None for answer in answers]
+        if answers and all(isinstance(answer, Exception) for answer in answers):
+            raise answers[0]
+        return values
+
+    def set_many(self, items: Mapping[str, bytes], *, ttl: float | None = None) -> None:
+        expiry = self._expiry(ttl)
+        if expiry == 0:
+            for key in items:
+                self.delete(key)
+        elif items:
+            self._try(lambda client: self._write(client, items, expiry), None)
+
+    def _write(self, client: Any, items: Mapping[str, bytes], expiry: int | None) -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for key, value in items.items():
+                pipe.set(self.prefix + key, value, px=expiry)
+            answers = pipe.execute(raise_on_error=False)
+        # A full server refuses each one (OOM): that is trouble, too.
+        if answers and all(isinstance(answer, Exception) for answer in answers):
+            raise answers[0]
+
+    # ---- locks
+
+    @contextmanager
+    def lock(self, key: str, *, ttl: float) -> Iterator[bool]:
+        """Hold a lock for at most `ttl` seconds; enters with False where another holder has it.
+
+        Without Redis everybody enters with True: the lock saves work twice, it guards nothing.
+        """
+        name, token = f"{self.prefix}lock:{key}", os.urandom(16)
+        held = bool(self._try(lambda client: client.set(name, token, nx=True, px=max(1, math.ceil(1e3 * ttl))), True))
+        try:
+            yield held
+        finally:
+            if held:
+                self._try(lambda client: client.eval(RELEASE, 1, name, token), None)
+
+    # ---- trouble
+
+    def ping(self) -> None:
+        """Ask whether Redis is there.
+
+        Raises:
+            ComponentUnavailable: it is not.
+        """
+        try:
+            self._connected().ping()
+        except TROUBLE as error:
+            raise ComponentUnavailable(f"Redis at {self.address} does not answer: {_say(error)}.") from error
+
+    def _try(self, ask: Callable[[Any], T], otherwise: T) -> T:
+        if not self.breaker.allow():
+            return otherwise
+        try:
+            answer = ask(self._connected())
+        except TROUBLE as error:
+            was_open = self.breaker.open
+            self.failures += 1
+            self.breaker.fail()
+            if self.breaker.open and not was_open:
+                log.warning("Redis at %s is left alone for a while: %s", self.address, _say(error))
+            return otherwise
+        if self.breaker.open:
+            log.info("Redis at %s answers again", self.address)
+        self.breaker.succeed()
+        return answer
+
+    def _connected(self) -> Any:
+        if self._client is None or self._pid != os.getpid():
+            self._client, self._pid = self._make(), os.getpid()
+        return self._client
+
+    def _expiry(self, ttl: float | None) -> int | None:
+        """Return milliseconds, 0 for what is over already, None for ever."""
+        seconds = self.default_ttl if ttl is None else ttl
+        if seconds is None or seconds == math.inf:
+            return None
+        return 0 if seconds <= 0 else max(1, math.ceil(1e3 * seconds))
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _say(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,29 @@
+"""Caches in Redis under the production guide's names."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from automl_core.errors import PluginError
+
+if TYPE_CHECKING:
+    from automl_redis.cache import RedisCache
+    from automl_redis.predictions import PredictionCache
+
+__all__ = ["PredictionCache", "RedisCache"]
+
+_HOMES = {"PredictionCache": "automl_redis.predictions", "RedisCache": "automl_redis.cache"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "automl_redis":
+            raise
+        raise PluginError(
+            f"{name} comes with a plugin that is not installed: pip install 'automl-sdk[redis]'"
+        ) from error

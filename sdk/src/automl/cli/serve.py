@@ -1,0 +1,61 @@
+"""`automl serve`: a saved model behind HTTP."""
+
+from __future__ import annotations
+
+import click
+
+from automl.cli.command import Command
+
+__all__ = ["serve"]
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "automl serve model.automl",
+        "automl serve model.automl --workers 4 --host 0.0.0.0 --port 8000",
+        "automl serve models:/income@champion",
+    ],
+)
+@click.argument("model", envvar="AUTOML_MODEL_URI")
+@click.option("--host", envvar="AUTOML_HOST", help="Address to bind; loopback unless told otherwise.")
+@click.option("--port", type=click.IntRange(0, 65535), envvar="AUTOML_PORT", help="Port to bind; 8000 if not given.")
+@click.option("--workers", type=click.IntRange(1, 256), envvar="AUTOML_WORKERS", help="Processes that answer.")
+@click.option("--name", default="model", show_default=True, help="What the model is called in URLs.")
+@click.option("--model-id", default="", help="The version that answers are labelled with; else the checksum.")
+@click.option(
+    "--cache", "policy", type=click.Choice(["auto", "always", "never"]), help="Whether to ask a shared cache."
+)
+@click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
+def serve(
+    model: str,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    name: str,
+    model_id: str,
+    policy: str | None,
+    allow_pickle: bool,
+) -> None:
+    """Answer predictions of a saved MODEL over HTTP until Ctrl-C; see `automl plugins starlette` for all settings."""
+    import logging
+    import os
+    from dataclasses import replace
+
+    from automl.serving.api import run_server
+    from automl.serving.environment import read_options, with_services
+    from automl_core.settings import load_settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    options = read_options(os.environ)
+    run_server(
+        model,
+        host=host,
+        port=port,
+        workers=workers,
+        name=name,
+        model_id=model_id,
+        allow_pickle=allow_pickle,
+        options=replace(options, cache=policy) if policy else options,
+        settings=with_services(load_settings(), model),
+    )

@@ -1,0 +1,1 @@
+"""Serving models over HTTP: by command, in code, or as an ASGI application."""

@@ -1,0 +1,94 @@
+"""What to serve and how, from environment variables alone: for containers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from automl.service.options import ServiceOptions
+from automl_core import SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from automl_core import Settings
+
+__all__ = ["Asked", "read_environment", "read_options", "with_services"]
+
+PREFIX = "AUTOML_SERVER_"
+MODEL_ID = PREFIX + "MODEL_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the environment asks for; None where it says nothing, and the server's own settings hold."""
+
+    model: str
+    model_id: str
+    host: str | None
+    port: int | None
+    workers: int | None
+    options: ServiceOptions
+    settings: Settings
+
+
+def read_environment() -> Asked:
+    """Read `AUTOML_MODEL_URI`, `AUTOML_HOST`, `AUTOML_PORT`, `AUTOML_WORKERS`, `AUTOML_SERVER_*`, and the settings.
+
+    Raises:
+        SettingsError: no model is named, or a variable is unknown or wrong.
+    """
+    from automl_core.settings import load_settings
+
+    model = os.environ.get("AUTOML_MODEL_URI")
+    if not model:
+        raise SettingsError("AUTOML_MODEL_URI names no model: set it to a path, a URI, or models:/NAME@ALIAS.")
+    return Asked(
+        model,
+        os.environ.get(MODEL_ID, ""),
+        os.environ.get("AUTOML_HOST") or None,
+        _number("AUTOML_PORT"),
+        _number("AUTOML_WORKERS"),
+        read_options(os.environ),
+        with_services(load_settings(), model),
+    )
+
+
+def read_options(variables: Mapping[str, str]) -> ServiceOptions:
+    """Read the service's options from `AUTOML_SERVER_MAX_ROWS` and so on.
+
+    Raises:
+        SettingsError: a variable is unknown, or its value is wrong.
+    """
+    known = {f"{PREFIX}{item.name.upper()}": item for item in fields(ServiceOptions)}
+    values: dict[str, Any] = {}
+    for name, text in variables.items():
+        if not name.startswith(PREFIX) or name == MODEL_ID:
+            continue
+        if name not in known:
+            raise SettingsError(f"unknown setting {name} in the environment.{did_you_mean(name, [*known, MODEL_ID])}")
+        kind = {"int": int, "float": float}.get(str(known[name].type), str)
+        try:
+            values[known[name].name] = kind(text)
+        except ValueError:
+            raise SettingsError(f"{name} must be a number.") from None
+    return ServiceOptions(**values)
+
+
+def with_services(settings: Settings, model: str) -> Settings:
+    """Use the services that the plain variables name: `REDIS_HOST` as cache, `MLFLOW_TRACKING_URI` as registry."""
+    changes: dict[str, Any] = {}
+    if settings.cache == "memory" and settings.plugins.get("redis", {}).get("host"):
+        changes["cache"] = "redis"
+    if not settings.trackers and model.startswith("models:/") and settings.plugins.get("mlflow"):
+        changes["trackers"] = ("mlflow",)
+    return settings.model_copy(update=changes) if changes else settings
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    if not text.isdigit():
+        raise SettingsError(f"{name} must be a whole number.")
+    return int(text)
