@@ -24,7 +24,7 @@ MAX_ROUNDS = 10_000
 DEFAULT_ROUNDS = 200
 OBJECTIVES = {"squared_error": "l2", "absolute_error": "l1"}
 METRICS = {"binary": "binary_logloss", "multiclass": "multi_logloss", "l2": "rmse", "l1": "l1", "quantile": "quantile"}
-HISTOGRAMS = 1024  # MiB that histograms of a fit may take; tables of some thousand columns would take many times that
+HISTOGRAMS = 512  # MiB that histograms of a fit may take; a thousand columns and 255 leaves would take twice that
 
 
 class LightGBMLearner(Learner):
@@ -48,7 +48,7 @@ class LightGBMLearner(Learner):
 
     def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
         """Bins of the table and of the rows at hand; gradients and scores of every class; histograms."""
-        histograms = min(16 * 256 * columns * 64, HISTOGRAMS << 20)
+        histograms = min(16 * 256 * columns * 255, HISTOGRAMS << 20)
         return 50_000_000 + 3 * rows * columns + 40 * rows * max(classes, 1) + histograms
 
     def fit(self, job: Job) -> LightGBMModel:

