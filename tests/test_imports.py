@@ -13,7 +13,7 @@ HEAVY = (
     "catboost", "lightgbm", "numba", "numpy", "optuna", "pandas", "polars", "pyarrow", "pydantic", "pydantic_settings",
     "rich", "scipy", "sklearn", "torch", "xgboost",
 )  # fmt: skip
-ENTRY_MODULES = [m for p in read_packages("plugins/automl-*", "contrib/automl-*") for m in p.modules]
+ENTRY_MODULES = [m for p in read_packages("plugins/automl-*", "contrib/*") for m in p.modules]
 
 
 def loaded_by(code: str) -> set[str]:

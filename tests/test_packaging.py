@@ -12,7 +12,7 @@ from packages import ROOT, Package, read_packages
 
 CORE, SDK = read_packages("core", "sdk")
 PLUGINS = read_packages("plugins/automl-*")
-EVERY = [CORE, SDK, *PLUGINS, *read_packages("contrib/automl-*")]
+EVERY = [CORE, SDK, *PLUGINS, *read_packages("contrib/*")]
 every_package = pytest.mark.parametrize("package", EVERY, ids=lambda package: package.folder.name)
 every_plugin = pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.folder.name)
 
