@@ -12,13 +12,14 @@ import os
 import selectors
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from automl_core import AutoMLError
-from automl_starlette.worker import ADOPT, DRAIN, LEAVE, READY
+from automl_starlette.worker import ADOPT, ADOPTED, DRAIN, LEAVE, READY
 
 __all__ = ["Supervisor"]
 
@@ -30,12 +31,13 @@ log = logging.getLogger("automl.server")
 
 @dataclass(slots=True)
 class Child:
-    """A worker as the parent sees it."""
+    """A worker as the parent sees it; `handed` are the connections that it has not taken yet, oldest first."""
 
     slot: int
     pid: int
     channel: socket.socket
     ready: bool = False
+    handed: deque[socket.socket] = field(default_factory=deque)
 
 
 class Supervisor:
@@ -56,6 +58,7 @@ class Supervisor:
         self._stopping = 0
         self._accepting = self._closed = False
         self._failures: list[float] = []
+        self._orphans: deque[socket.socket] = deque()
 
     def stop(self) -> None:
         """Make `run` drain and return; a second time, at once. Safe from a thread and from a signal handler."""
@@ -120,15 +123,19 @@ class Supervisor:
 
     def _hear(self, child: Child) -> None:
         try:
-            said = child.channel.recv(64)
+            said = child.channel.recv(4096)
         except BlockingIOError:
             return
         except OSError:
             said = b""
+        for _ in range(said.count(ADOPTED)):
+            child.handed.popleft().close()
+        if READY in said:
+            child.ready = True
+            self._watch_listener()
+            while self._orphans and self._hand_over(self._orphans[0]):
+                self._orphans.popleft()
         if said:
-            if READY in said:
-                child.ready = True
-                self._watch_listener()
             return
         self._bury(child)
         if not self._stopping:
@@ -140,6 +147,7 @@ class Supervisor:
         self._selector.unregister(child.channel)
         child.channel.close()
         del self._children[child.slot]
+        self._orphans += child.handed  # nobody has read from them: the next worker finds their requests whole
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         if not self._stopping:
@@ -166,7 +174,8 @@ class Supervisor:
         self._accepting = wanted
 
     def _step(self, timeout: float | None) -> None:
-        for key, _ in self._selector.select(timeout):
+        # The listener last: who has died is known before connections are handed out.
+        for key, _ in sorted(self._selector.select(timeout), key=lambda event: event[0].fileobj is self._listener):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.fileobj is self._woken:
@@ -184,11 +193,12 @@ class Supervisor:
             except OSError as error:  # out of file descriptors, or the client is gone
                 log.warning("a connection cannot be accepted: %s", error)
                 return False
-            with connection:
-                self._hand_over(connection)
+            if not self._hand_over(connection):
+                self._orphans.append(connection)
         return True
 
-    def _hand_over(self, connection: socket.socket) -> None:
+    def _hand_over(self, connection: socket.socket) -> bool:
+        """Give a connection to the ready worker with the fewest; False where there is none."""
         if connection.family != socket.AF_UNIX:
             # Set here for every worker: some loops do not, and answers then wait 40 ms for an acknowledgement.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -199,9 +209,10 @@ class Supervisor:
                 socket.send_fds(child.channel, [ADOPT], [connection.fileno()])
             except OSError:  # it is dead, or does not keep up
                 continue
+            child.handed.append(connection)
             self._counters.add_to(child.slot, "opened")
-            return
-        log.warning("no worker can take a connection: it is closed")
+            return True
+        return False
 
     # ---- the end
 
@@ -222,6 +233,8 @@ class Supervisor:
         for child in list(self._children.values()):
             os.kill(child.pid, signal.SIGKILL)
             self._bury(child)
+        for connection in self._orphans:
+            connection.close()
 
     def _tell(self, order: bytes) -> None:
         for child in self._children.values():

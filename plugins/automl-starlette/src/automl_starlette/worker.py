@@ -18,10 +18,10 @@ from automl_starlette.state import State
 if TYPE_CHECKING:
     from automl_starlette.settings import ServerSettings
 
-__all__ = ["ADOPT", "DRAIN", "LEAVE", "READY", "run_worker"]
+__all__ = ["ADOPT", "ADOPTED", "DRAIN", "LEAVE", "READY", "run_worker"]
 
 # What goes over the channel between supervisor and worker, a byte each.
-ADOPT, DRAIN, LEAVE, READY = b"a", b"d", b"l", b"r"
+ADOPT, DRAIN, LEAVE, READY, ADOPTED = b"a", b"d", b"l", b"r", b"t"
 SWEEP = 1.0  # seconds between two looks for slow clients
 LAST_CALL = 0.5  # seconds in which a connection handed over last may still send its request
 log = logging.getLogger("automl.server")
@@ -98,6 +98,7 @@ class Worker(uvicorn.Server):
             except OSError:
                 order, fds = b"", []
             for fd in fds:
+                self._channel.send(ADOPTED)  # before a byte is read: from here on the connection dies with this worker
                 task = asyncio.get_running_loop().create_task(self._adopt(socket.socket(fileno=fd)))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)

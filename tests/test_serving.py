@@ -1,0 +1,333 @@
+"""A model behind HTTP, in process: formats, errors, limits, and hostile bodies."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from automl import AutoML
+from automl.serving.api import create_app
+from automl_core import PluginError, SettingsError
+
+pytest.importorskip("automl_starlette")
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="session")
+def table() -> pa.Table:
+    rng = np.random.default_rng(0)
+    age, city = rng.integers(18, 90, 400), rng.choice(["Bern", "Köln", "Oslo"], 400)
+    income = rng.normal(50, 10, 400).round(2)
+    bought = np.where(age / 50 + (city == "Oslo") + rng.normal(0, 0.3, 400) > 1.3, "yes", "no")
+    return pa.table({"age": age, "income": income, "city": city, "bought": bought})
+
+
+@pytest.fixture(scope="session")
+def model(table: pa.Table) -> Any:
+    return AutoML(max_trials=1, time_limit=30, n_jobs=1).fit(table, target="bought").model_
+
+
+@pytest.fixture(scope="session")
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    return table.drop_columns("bought").slice(0, 20).to_pylist()
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[httpx.Client]:
+    """Run an ASGI application on a free port, its lifespan included, and give a client of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def client(model: Any) -> Iterator[httpx.Client]:
+    with serving(create_app(model, model_id="v1", max_body=200_000)) as client:
+        yield client
+
+
+def to_csv(rows: list[dict[str, Any]]) -> bytes:
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    return "\n".join(lines).encode()
+
+
+def to_arrow(rows: list[dict[str, Any]]) -> bytes:
+    table, sink = pa.Table.from_pylist(rows), io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+FORMATS = {
+    "records": ("application/json", lambda rows: json.dumps(rows).encode()),
+    "columns": ("application/json", lambda rows: json.dumps({k: [r[k] for r in rows] for k in rows[0]}).encode()),
+    "lists": ("application/json", lambda rows: json.dumps([list(row.values()) for row in rows]).encode()),
+    "instances": ("application/json", lambda rows: json.dumps({"instances": rows}).encode()),
+    "ndjson": ("application/x-ndjson", lambda rows: "\n".join(map(json.dumps, rows)).encode()),
+    "csv": ("text/csv", to_csv),
+    "arrow": ("application/vnd.apache.arrow.stream", to_arrow),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same(client, model, rows, name) -> None:
+    kind, write = FORMATS[name]
+    answer = client.post("/predict?proba=1", content=write(rows), headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert said["predictions"] == model.predict(rows).tolist()
+    np.testing.assert_allclose(said["probabilities"], model.predict_proba(rows), atol=1e-12)
+    assert (said["model"], said["version"], said["classes"]) == ("model", "v1", ["no", "yes"])
+
+
+def test_single_row_is_one_prediction(client, model, rows) -> None:
+    assert client.post("/predict", json=rows[0]).json()["predictions"] == model.predict(rows[:1]).tolist()
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/x-ndjson", "application/vnd.apache.arrow.stream"])
+def test_answer_comes_as_accepted(client, model, rows, accept) -> None:
+    answer = client.post("/predict", json=rows, headers={"accept": accept})
+    assert answer.headers["content-type"] == accept
+    if accept == "text/csv":
+        said = answer.text.splitlines()[1:]
+    elif accept == "application/x-ndjson":
+        said = [json.loads(line)["bought"] for line in answer.text.splitlines()]
+    else:
+        said = pa.ipc.open_stream(answer.content).read_all()["bought"].to_pylist()
+    assert said == model.predict(rows).tolist()
+
+
+def test_contributions_add_up(client, model, rows) -> None:
+    said = client.post("/explain", json=rows).json()
+    sums = [base + sum(parts.values()) for base, parts in zip(said["base"], said["contributions"], strict=True)]
+    np.testing.assert_allclose(sums, model.predict_proba(rows)[:, 1], atol=1e-6)
+
+
+def test_sagemaker_paths_answer(client, rows) -> None:
+    assert client.get("/ping").status_code == 200
+    assert client.post("/invocations", json=rows[0]).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/models", "/models/model", "/stats", "/openapi.json",
+                                  "/v2", "/v2/health/live", "/v2/models/model", "/v2/models/model/ready",
+                                  "/v2/models/model/versions/v1"])  # fmt: skip
+def test_path_answers_json(client, path) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.json() is not None
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/static/page.js", "/static/docs.js", "/static/page.css"])
+def test_pages_name_no_other_host(client, path) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert "https://" not in answer.text
+    assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_openapi_knows_the_columns(client, table) -> None:
+    row = client.get("/openapi.json").json()["components"]["schemas"]["Row"]
+    assert list(row["properties"]) == ["age", "income", "city"]
+    assert "Oslo" in row["properties"]["city"]["description"]
+
+
+def test_examples_of_the_openapi_document_work(client) -> None:
+    body = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+    for example in body["content"]["application/json"]["examples"].values():
+        assert client.post("/predict", json=example["value"]).status_code == 200
+
+
+def test_metrics_count(client, rows) -> None:
+    def read() -> dict[str, float]:
+        lines = [line.split() for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in lines}
+
+    before = read()
+    client.post("/predict", json=rows)
+    after = read()
+    assert after["automl_server_requests_total"] == before["automl_server_requests_total"] + 1
+    assert after["automl_server_rows_total"] == before["automl_server_rows_total"] + len(rows)
+    assert after["automl_server_latency_seconds_count"] == before["automl_server_latency_seconds_count"] + 1
+
+
+def test_request_id_comes_back(client, rows) -> None:
+    answer = client.post("/predict", json=rows[0], headers={"x-request-id": "abc"})
+    assert answer.headers["x-request-id"] == "abc"
+    assert client.post("/predict", json=rows[0]).headers["x-request-id"]
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/predict", {"age": 3}, 400),
+        ("/predict", {"age": [1, 2], "income": [1], "city": ["a", "b"]}, 400),
+        ("/predict", {"age": {"x": 1}, "income": 1, "city": "a"}, 400),
+        ("/predict", {"age": "old", "income": 1, "city": "a"}, 400),
+        ("/predict?version=none", {}, 404),
+        ("/predict?model=none", {}, 404),
+        ("/v2/models/none/infer", {}, 404),
+        ("/v2/models/model/versions/1/2/infer", {}, 404),
+        ("/predict", [[1, 2, 3, 4, 5, 6]], 400),
+        ("/predict", {f"c{i}": i for i in range(10_000)}, 400),
+    ],
+)
+def test_error_is_json(client, path, body, status) -> None:
+    answer = client.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/predict", 405), ("GET", "/nothing", 404), ("POST", "/models", 405)]
+)
+def test_wrong_path_or_method_is_json(client, method, path, status) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+def test_too_large_body_is_refused(client) -> None:
+    assert client.post("/predict", content=b" " * 200_001, headers=JSON).status_code == 413
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4), max_leaves=10)  # fmt: skip
+names = st.sampled_from(
+    ["age", "income", "city", "rows", "columns", "data", "inputs", "instances", "dataframe_split", "x"]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.dictionaries(names, values) | st.lists(st.dictionaries(names, values), max_size=4) | values)
+def test_any_json_gets_an_answer(client, body) -> None:
+    answer = client.post("/predict", content=json.dumps(body).encode("utf-8", "surrogatepass"), headers=JSON)
+    assert answer.status_code in (200, 400), answer.text
+    assert answer.status_code == 200 or answer.json()["error"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.binary(max_size=300), kind=st.sampled_from([*(kind for kind, _ in FORMATS.values()), "application/octet-stream"]),
+       path=st.sampled_from(["/predict", "/explain", "/v2/models/model/infer"]))  # fmt: skip
+def test_any_bytes_get_an_answer(client, body, kind, path) -> None:
+    answer = client.post(path, content=body, headers={"content-type": kind})
+    assert answer.status_code in (200, 400), answer.text
+
+
+tensors = st.fixed_dictionaries(
+    {}, optional={"name": names, "datatype": st.sampled_from(["FP64", "INT32", "BYTES", "BOOL", "x"]),
+                  "shape": st.lists(st.integers(-1, 3), max_size=3) | values, "data": values, "parameters": values}
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.fixed_dictionaries({"inputs": st.lists(tensors, max_size=3) | values},
+                                  optional={"outputs": values, "parameters": values, "id": values}))  # fmt: skip
+def test_any_inference_gets_an_answer(client, body) -> None:
+    content = json.dumps(body).encode("utf-8", "surrogatepass")
+    answer = client.post("/v2/models/model/infer", content=content, headers=JSON)
+    assert answer.status_code in (200, 400), answer.text
+
+
+# ---- keys and origins
+
+
+def test_key_is_needed_but_for_health_and_the_page(model, rows) -> None:
+    with serving(create_app(model, api_keys=("k1", "k2"))) as client:
+        assert client.post("/predict", json=rows[0]).status_code == 401
+        assert client.get("/models").status_code == 401
+        assert client.get("/metrics").status_code == 401
+        assert client.post("/predict", json=rows[0], headers={"x-api-key": "k2"}).status_code == 200
+        assert client.get("/models", headers={"authorization": "Bearer k1"}).status_code == 200
+        for path in ("/", "/health/ready", "/v2/health/live", "/ping"):
+            assert client.get(path).status_code == 200
+
+
+def test_origins_are_allowed_when_named(model) -> None:
+    with serving(create_app(model, cors_origins=("https://a.example",))) as client:
+        headers = {"origin": "https://a.example", "access-control-request-method": "POST"}
+        assert client.options("/predict", headers=headers).status_code == 200
+        assert client.options("/predict", headers={**headers, "origin": "https://b.example"}).status_code == 400
+
+
+# ---- the protocol's tensors
+
+
+def test_tensors_by_column_and_as_a_matrix(client, model, rows) -> None:
+    columns = [
+        {"name": "age", "datatype": "INT64", "shape": [20, 1], "data": [[row["age"]] for row in rows]},
+        {"name": "income", "datatype": "FP64", "shape": [20], "data": [row["income"] for row in rows]},
+        {"name": "city", "datatype": "BYTES", "shape": [20], "data": [row["city"] for row in rows]},
+    ]
+    said = client.post("/v2/models/model/infer", json={"inputs": columns, "id": "7"}).json()
+    assert said["id"] == "7"
+    assert said["model_version"] == "v1"
+    assert said["outputs"][0]["data"] == model.predict(rows).tolist()
+    np.testing.assert_allclose(np.reshape(said["outputs"][1]["data"], (20, 2)), model.predict_proba(rows))
+    flat = [value for row in rows for value in row.values()]
+    matrix = [{"name": "all", "datatype": "BYTES", "shape": [20, 3], "data": flat}]
+    again = client.post("/v2/models/model/infer", json={"inputs": matrix}).json()
+    assert again["outputs"][0]["data"] == said["outputs"][0]["data"]
+
+
+# ---- what is missing
+
+
+def test_environment_without_a_model_is_told(monkeypatch) -> None:
+    import automl.serving.api as api
+
+    monkeypatch.delenv("AUTOML_MODEL_URI", raising=False)
+    with pytest.raises(SettingsError, match="AUTOML_MODEL_URI"):
+        _ = api.app
+
+
+def test_unknown_option_of_the_environment_is_told(monkeypatch) -> None:
+    from automl.serving.environment import read_options
+
+    with pytest.raises(SettingsError, match="Did you mean 'AUTOML_SERVER_MAX_ROWS'"):
+        read_options({"AUTOML_SERVER_MAX_ROW": "5"})
+    assert read_options({"AUTOML_SERVER_MAX_ROWS": "5", "AUTOML_SERVER_DEADLINE": "0.5"}).max_rows == 5
+
+
+def test_redis_of_the_environment_becomes_the_cache(monkeypatch) -> None:
+    from automl.serving.environment import read_environment
+
+    monkeypatch.setenv("AUTOML_MODEL_URI", "m.automl")
+    assert read_environment().settings.cache == "memory"
+    monkeypatch.setenv("REDIS_HOST", "redis")
+    assert read_environment().settings.cache == "redis"
+
+
+def test_server_that_is_not_there_is_told(model) -> None:
+    from automl.serving.api import run_server
+    from automl_core.settings import load_settings
+
+    with pytest.raises(PluginError, match="not installed"):
+        run_server(model, settings=load_settings(server="granian"))
