@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -151,15 +150,51 @@ def test_first_interrupt_keeps_the_best_model(here: Path, tmp_path: Path) -> Non
     assert (tmp_path / "model.automl").is_file()
 
 
-def test_second_interrupt_ends_at_once(here: Path, tmp_path: Path) -> None:
-    process = start_fit(here, tmp_path)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    process.communicate(timeout=60)
-    assert time.monotonic() - started < 2
-    assert process.returncode == 130
+TWICE = """
+import os, signal, time
+from automl.cli.ending import two_stage_interrupt
+
+with two_stage_interrupt():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("first", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+    print("second")
+"""
+
+
+def test_second_interrupt_ends_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (130, "first\n")
+
+
+FAILING = """
+from automl_core import TASKS, Learner, Provider, Space, hookimpl
+
+class Failing(Learner):
+    tasks = TASKS
+
+    def space(self, task):
+        return Space()
+
+    def fit(self, job):
+        raise RuntimeError("out of luck")
+
+@hookimpl
+def automl_learners():
+    yield Provider("failing", lambda context: Failing(), "Fails.")
+"""
+
+
+def test_fit_in_which_nothing_succeeds_says_so(run, installed, here: Path) -> None:
+    installed("failing", FAILING)
+    result = run("fit", str(here / "train.csv"), "--target", "y", "--time-limit", "5", "--learners", "failing")
+    assert result.exit_code == 0
+    assert "no fit succeeded" in result.stderr
+    assert "failed: RuntimeError: out of luck" in result.stderr
 
 
 def test_demo_shows_the_whole_way(run) -> None:

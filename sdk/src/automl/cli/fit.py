@@ -100,4 +100,7 @@ def search_for_model(data: Any, *, target: str, quiet: bool, settings: dict[str,
         from automl.engine import AutoML
 
         listeners = [] if listener is None else [listener]
-        return AutoML(settings=loaded, listeners=listeners, **options).fit(data, target=target)
+        automl = AutoML(settings=loaded, listeners=listeners, **options).fit(data, target=target)
+    if not any(row["weight"] for row in automl.leaderboard()):
+        click.echo("no fit succeeded: the model says the same of every row; the leaderboard tells why", err=True)
+    return automl
