@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Install the services that tests start on loopback; needs Debian or Ubuntu, and root. `.ci/run` calls it where CI=true;
+# elsewhere the tests that need a missing one are skipped and say so.
+set -euo pipefail
+
+# A line for each package, and who needs it.
+packages=(
+  redis-server # plugins/automl-redis/tests, tests/test_serving_faults.py
+  wrk          # tests/benchmarks/bench_serving.py
+)
+missing=()
+for package in "${packages[@]}"; do dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package"); done
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+apt-get update -qq
+# A service that starts by itself would take the ports that tests expect to be free.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
