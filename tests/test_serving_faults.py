@@ -236,6 +236,33 @@ def test_slow_clients_are_let_go(serve) -> None:
             assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
 
 
+def test_answers_without_a_body_and_after_a_continue_arrive(serve) -> None:
+    served = serve(workers=1)
+    with closing(served.connect()) as connection:
+        for _ in range(2):
+            connection.request("HEAD", "/models")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            connection.request("HEAD", "/predict")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (405, b"")
+    body = json.dumps(ROW).encode()
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as patient:
+        patient.sendall(head + b"content-length: %d\r\n\r\n" % len(body))
+        assert patient.recv(1000).startswith(b"HTTP/1.1 100")
+        patient.sendall(body)
+        assert patient.recv(1000).startswith(b"HTTP/1.1 200")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as piped:
+        one = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        piped.sendall(3 * one)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 3 or not answers.endswith(b"}"):
+            received = piped.recv(10_000)
+            assert received, "the connection was closed"
+            answers += received
+
+
 def test_idle_connections_are_kept(serve) -> None:
     served = serve(workers=1)
     idle = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(200)]

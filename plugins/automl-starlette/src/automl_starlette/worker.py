@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from automl_starlette.app import create_app
+from automl_starlette.joining import JoiningTransport
 from automl_starlette.state import State
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Protocol(HttpToolsProtocol):
     owes_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._joining = JoiningTransport(transport)
+        super().connection_made(self._joining)  # type: ignore[arg-type]
         self.owing = self.loop.time()
         if len(self.connections) > self.limit:
             self.send_400_response("Too many connections.")
@@ -44,6 +46,10 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.counters.add("closed")
+
+    def on_response_complete(self) -> None:
+        self._joining.flush()
+        super().on_response_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
