@@ -96,11 +96,12 @@ def cluster(installed: None, tmp_path_factory) -> Iterator[list[Node]]:
         ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
         check=True, stdout=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
-    with redis.Redis(port=nodes[0].port) as client:
-        for _ in range(200):
-            if client.cluster("info").get("cluster_state") == "ok":
-                break
-            time.sleep(0.05)
+    for node in nodes:
+        with redis.Redis(port=node.port) as client:
+            for _ in range(200):
+                if client.cluster("info").get("cluster_state") == "ok":
+                    break
+                time.sleep(0.05)
     yield nodes
     for node in nodes:
         node.kill()

@@ -147,10 +147,8 @@ def test_cluster_without_a_node_still_answers_for_the_others(cluster) -> None:
     assert cache.get_many(keys) == [b"v"] * 60
     cluster[1].pause()
     try:
-        started = time.perf_counter()
-        found = cache.get_many(keys)
-        assert time.perf_counter() - started < 10
-        assert set(found) <= {b"v", None}
+        assert set(cache.get_many(keys)) == {b"v", None}
+        assert [breaker.open for breaker in cache._nodes.values()].count(True) == 1
     finally:
         cluster[1].go_on()
 

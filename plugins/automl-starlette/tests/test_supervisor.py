@@ -17,9 +17,6 @@ from automl_core import AutoMLError
 from automl_starlette.supervisor import Supervisor
 from automl_starlette.worker import ADOPTED, LEAVE, READY
 
-# Seen to fail once on a machine of twice its load; until that is understood it runs on demand.
-pytestmark = pytest.mark.skipif("FAULTS" not in os.environ, reason="load and faults: set FAULTS=1 to run")
-
 
 class Shared:
     """Counts as the service's, in shared memory."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException
+from redis.exceptions import MovedError, RedisClusterException
 from redis.retry import Retry
 
 from automl_core import Cache, ComponentUnavailable
@@ -59,6 +59,7 @@ class RedisCache(Cache):
         self.default_ttl, self.prefix, self.cluster = default_ttl, prefix, cluster
         self.address = unix_socket or f"{host}:{port}"
         self.breaker = Breaker()
+        self._nodes: dict[str, Breaker] = {}
         self.failures = 0
         options: dict[str, Any] = {
             "username": username, "password": password, "socket_timeout": timeout,
@@ -110,15 +111,8 @@ class RedisCache(Cache):
         if not self.cluster:
             values: list[bytes | None] = client.mget(names)
             return values
-        with client.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.get(name)
-            # A node that is down must not take along what the others know.
-            answers = pipe.execute(raise_on_error=False)
-        values = [answer if isinstance(answer, bytes) else None for answer in answers]
-        if answers and all(isinstance(answer, Exception) for answer in answers):
-            raise answers[0]
-        return values
+        answers = self._by_node(client, names, lambda pipe, name: pipe.get(name))
+        return [answer if isinstance(answer, bytes) else None for answer in answers]
 
     def set_many(self, items: Mapping[str, bytes], *, ttl: float | None = None) -> None:
         expiry = self._expiry(ttl)
@@ -129,13 +123,45 @@ class RedisCache(Cache):
             self._try(lambda client: self._write(client, items, expiry), None)
 
     def _write(self, client: Any, items: Mapping[str, bytes], expiry: int | None) -> None:
+        named = {self.prefix + key: value for key, value in items.items()}
+
+        def put(pipe: Any, name: str) -> None:
+            pipe.set(name, named[name], px=expiry)
+
+        if self.cluster:
+            self._by_node(client, list(named), put)
+            return
         with client.pipeline(transaction=False) as pipe:
-            for key, value in items.items():
-                pipe.set(self.prefix + key, value, px=expiry)
-            answers = pipe.execute(raise_on_error=False)
-        # A full server refuses each one (OOM): that is trouble, too.
-        if answers and all(isinstance(answer, Exception) for answer in answers):
-            raise answers[0]
+            for name in named:
+                put(pipe, name)
+            _raise_if_none_worked(pipe.execute(raise_on_error=False))
+
+    def _by_node(self, client: Any, names: list[str], ask: Callable[[Any, str], None]) -> list[Any]:
+        """Return the nodes' answers to one pipeline each; an exception stands where a node did not answer.
+
+        redis-py's own pipeline of a cluster asks once more for every key of a silent node, one timeout after the
+        other: 23 s for 60 keys. Here a silent node costs one timeout, and none while its own breaker is open.
+        """
+        answers: list[Any] = [None] * len(names)
+        places: dict[Any, list[int]] = {}
+        for at, name in enumerate(names):
+            places.setdefault(client.get_node_from_key(name), []).append(at)
+        changed = False
+        for node, ats in places.items():
+            breaker = self._nodes.setdefault(node.name, Breaker(failures=1))
+            if not breaker.allow():
+                found: list[Any] = [redis.ConnectionError(f"{node.name} is left alone for a while")] * len(ats)
+            else:
+                found = _pipelined(client.get_redis_connection(node), [names[at] for at in ats], ask)
+                lost = isinstance(found[0], (redis.ConnectionError, redis.TimeoutError))
+                (breaker.fail if lost else breaker.succeed)()
+                changed |= lost or any(isinstance(answer, MovedError) for answer in found)
+            for at, answer in zip(ats, found, strict=True):
+                answers[at] = answer
+        if changed:
+            client.nodes_manager.initialize()  # a replica may have taken over
+        _raise_if_none_worked(answers)
+        return answers
 
     # ---- locks
 
@@ -199,6 +225,23 @@ class RedisCache(Cache):
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _pipelined(node: Any, names: list[str], ask: Callable[[Any, str], None]) -> list[Any]:
+    try:
+        with node.pipeline(transaction=False) as pipe:
+            for name in names:
+                ask(pipe, name)
+            answers: list[Any] = pipe.execute(raise_on_error=False)
+    except TROUBLE as error:
+        return [error] * len(names)
+    return answers
+
+
+def _raise_if_none_worked(answers: list[Any]) -> None:
+    # A full server refuses each one (OOM): that is trouble, too.
+    if answers and all(isinstance(answer, Exception) for answer in answers):
+        raise answers[0]
 
 
 def _say(error: BaseException) -> str:
