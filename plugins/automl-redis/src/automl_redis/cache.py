@@ -16,6 +16,7 @@ from redis.exceptions import MovedError, RedisClusterException
 from redis.retry import Retry
 
 from automl_core import Cache, ComponentUnavailable
+from automl_core.diagnosis import FAILED, OK, WARNING, Finding
 from automl_redis.breaker import Breaker
 
 __all__ = ["RedisCache"]
@@ -191,6 +192,27 @@ class RedisCache(Cache):
             self._connected().ping()
         except TROUBLE as error:
             raise ComponentUnavailable(f"Redis at {self.address} does not answer: {_say(error)}.") from error
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Say whether Redis is there, and whether it is set up as a cache: with a limit, and a policy that evicts."""
+        check = "redis memory"
+        try:
+            told = self._connected().info("memory")
+        except TROUBLE as error:
+            said = f"Redis at {self.address} does not answer: {_say(error)}"
+            yield Finding(check, FAILED, said, "Start it, or see host, port and password of the plugin redis.")
+            return
+        # A cluster answers by node.
+        for node, info in {self.address: told}.items() if "used_memory" in told else told.items():
+            limit, policy = int(info.get("maxmemory", 0)), info.get("maxmemory_policy", "noeviction")
+            said = f"{node}: {info['used_memory'] / 2**20:.0f} MiB of {limit / 2**20:.0f}, {policy}"
+            if not limit:
+                said = f"{node} may grow until its machine has no memory left"
+                yield Finding(check, WARNING, said, "Set maxmemory: deploy/redis/redis.conf")
+            elif policy == "noeviction":
+                yield Finding(check, WARNING, f"{said}: full, it refuses", "Set maxmemory-policy allkeys-lru.")
+            else:
+                yield Finding(check, OK, said)
 
     def _try(self, ask: Callable[[Any], T], otherwise: T) -> T:
         if not self.breaker.allow():

@@ -9,12 +9,14 @@ import click
 
 from automl.cli.command import DEBUG, Command, WithExamples, debug_option
 from automl.cli.demo import demo
+from automl.cli.doctor import doctor
 from automl.cli.drift import drift
 from automl.cli.ending import INTERRUPTED, leave
 from automl.cli.fit import fit
 from automl.cli.models import inspect, leaderboard
 from automl.cli.plugins import plugins
 from automl.cli.predict import predict
+from automl.cli.report import report
 from automl.cli.serve import serve
 from automl.cli.settings import settings
 from automl_core.errors import AutoMLError, SettingsError
@@ -94,7 +96,7 @@ def version() -> None:
     click.echo(f"automl {__version__} (Python {sys.version.split()[0]})")
 
 
-for item in (demo, drift, fit, predict, leaderboard, inspect, plugins, serve, settings):
+for item in (demo, doctor, drift, fit, predict, leaderboard, inspect, plugins, report, serve, settings):
     cli.add_command(item)
 
 

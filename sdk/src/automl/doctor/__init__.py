@@ -1,0 +1,1 @@
+"""The production checklist that checks itself: `automl doctor`."""

@@ -1,0 +1,127 @@
+"""Prometheus scrapes, knows our rules, understands our dashboards, and tells somebody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from automl.doctor.asked import Asked
+from automl.doctor.web import ask
+from automl_core.diagnosis import ABSENT, FAILED, OK, WARNING, Finding
+from automl_core.errors import AutoMLError, ComponentUnavailable
+
+__all__ = ["check_prometheus"]
+
+JOB = "automl"  # what the names of our jobs begin with
+RULES = "Load deploy/prometheus/rules.yml: rule_files of its configuration, or the PrometheusRule of deploy/kubernetes."
+# Line of the guide's checklist, and the rules without which it does not hold.
+NEEDED = {
+    "SLA monitoring": {
+        "automl:errors:ratio_rate5m",
+        "automl:slow:ratio_rate5m",
+        "AutomlErrorsBurn1h",
+        "AutomlLatencyBurn1h",
+    },
+    "alert for drift": {"AutomlDrift"},
+    "alert for performance": {"AutomlDegraded"},
+}
+
+
+def check_prometheus(asked: Asked) -> Iterator[Finding]:
+    """Ask the Prometheus that runs; without its address everything of it is missing."""
+    if not asked.prometheus:
+        for check in ("scrape", *NEEDED, "dashboards", "alert route"):
+            yield Finding(check, ABSENT, "no Prometheus is given", "automl doctor --prometheus http://HOST:9090")
+        return
+    base = asked.prometheus.rstrip("/")
+    try:
+        yield _scrape(_get(base, "targets?state=active")["activeTargets"])
+    except AutoMLError as error:
+        yield Finding("scrape", FAILED, str(error), "Start Prometheus; deploy/README.md#prometheus-is-down")
+        return
+    yield from _rules(_get(base, "rules")["groups"])
+    yield _dashboards(base, asked.dashboards)
+    yield _route(_get(base, "alertmanagers")["activeAlertmanagers"])
+
+
+def _get(base: str, path: str) -> Any:
+    answer = ask(f"{base}/api/v1/{path}").json()
+    if answer.get("status") != "success":
+        raise ComponentUnavailable(f"{base} refuses {path}: {answer.get('error', answer)}.")
+    return answer["data"]
+
+
+def _scrape(targets: list[dict[str, Any]]) -> Finding:
+    ours = [target for target in targets if target["labels"].get("job", "").startswith(JOB)]
+    down = [target for target in ours if target["health"] != "up"]
+    if not ours:
+        said = f"none of {len(targets)} targets is of a job that begins with {JOB!r}"
+        return Finding("scrape", FAILED, said, "Use deploy/prometheus/prometheus.yml, or the ServiceMonitor.")
+    if down:
+        reason = down[0].get("lastError") or "not scraped yet"
+        said = f"{len(down)} of {len(ours)} targets are not up; {down[0]['scrapeUrl']}: {reason}"
+        return Finding(
+            "scrape", FAILED if len(down) == len(ours) else WARNING, said, "Start them, or open the way to them."
+        )
+    return Finding("scrape", OK, f"{len(ours)} of {len(ours)} targets are up")
+
+
+def _rules(groups: list[dict[str, Any]]) -> Iterator[Finding]:
+    rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
+    for check, names in NEEDED.items():
+        missing, broken = (
+            sorted(names - set(rules)),
+            [n for n in sorted(names & set(rules)) if rules[n]["health"] == "err"],
+        )
+        if missing:
+            yield Finding(check, FAILED, f"not loaded: {', '.join(missing)}", RULES)
+        elif broken:
+            yield Finding(check, FAILED, f"{broken[0]} fails: {rules[broken[0]].get('lastError')}", RULES)
+        else:
+            yield Finding(check, OK, f"loaded: {', '.join(sorted(names))}")
+    firing = sorted(name for name, rule in rules.items() if rule.get("state") == "firing")
+    for name in firing:
+        yield Finding(f"alert {name}", WARNING, "it fires now", f"deploy/README.md#{name.lower()}")
+
+
+def _dashboards(base: str, files: Any) -> Finding:
+    if not files:
+        return Finding(
+            "dashboards", ABSENT, "no dashboard is given", "--dashboard deploy/grafana/dashboards/automl.json"
+        )
+    asked = 0
+    for file in files:
+        try:
+            panels = json.loads(Path(file).read_text(encoding="utf-8"))["panels"]
+            queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Finding(
+                "dashboards", FAILED, f"{file} is no dashboard: {type(error).__name__}: {error}", "Export it again."
+            )
+        for query in queries:
+            try:
+                _get(base, f"query?query={quote(_fill(query))}")
+            except AutoMLError as error:
+                return Finding("dashboards", FAILED, f"{file}: {query}: {error}", "Correct the query.")
+            asked += 1
+    return Finding("dashboards", OK, f"{len(files)} with {asked} queries that Prometheus answers")
+
+
+def _fill(query: str) -> str:
+    """Put something for the variables of a dashboard."""
+    return (
+        query.replace("$__rate_interval", "5m")
+        .replace("$__interval", "1m")
+        .replace("$__range", "1h")
+        .replace("$model", ".*")
+    )
+
+
+def _route(managers: list[dict[str, Any]]) -> Finding:
+    if not managers:
+        remedy = "Name an Alertmanager in the configuration; deploy/README.md#on-call"
+        return Finding("alert route", WARNING, "alerts go nowhere: Prometheus knows no Alertmanager", remedy)
+    return Finding("alert route", OK, f"alerts go to {', '.join(manager['url'] for manager in managers)}")

@@ -1,0 +1,169 @@
+"""`automl doctor`: each line by itself; the services that it asks are real in tests/test_doctor.py of the workspace."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIGHT = {"AUTOML_LEARNERS": "sklearn.linear", "AUTOML_SEARCH": "random", "AUTOML_EXECUTOR": "serial"}
+SECRETIVE = """
+from automl_core import PluginSettings, Provider, hookimpl
+from pydantic import SecretStr
+
+class Secretive(PluginSettings):
+    token: SecretStr | None = None
+
+@hookimpl
+def automl_caches():
+    yield Provider("secretive", lambda context: None, "A cache.", settings=lambda: Secretive)
+"""
+FORGETFUL = """
+from automl_core import Cache, Provider, hookimpl
+
+class Forgetful(Cache):
+    def get(self, key):
+        return None
+    def set(self, key, value, *, ttl=None):
+        pass
+    def delete(self, key):
+        pass
+
+@hookimpl
+def automl_caches():
+    yield Provider("forgetful", lambda context: Forgetful(), "Keeps nothing.")
+"""
+FULL_OF_FINDINGS = """
+from automl_core import Monitor, Provider, hookimpl
+from automl_core.diagnosis import WARNING, Finding
+
+class Watch(Monitor):
+    def emit(self, event):
+        pass
+    def diagnose(self):
+        yield Finding("watch", WARNING, "it is late", "Wind it up.")
+
+@hookimpl
+def automl_monitors():
+    yield Provider("watch", lambda context: Watch(), "Watches.")
+"""
+
+
+def diagnose(run: Any, *arguments: str, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:
+    result = run("doctor", "--json", *arguments, **{**LIGHT, **environment})
+    assert result.exit_code in (0, 1), result.output
+    told = json.loads(result.stdout)
+    assert sum(told["counts"].values()) == len(told["findings"])
+    return result.exit_code, {finding["check"]: finding for finding in told["findings"]}
+
+
+def test_healthy_machine_passes(run) -> None:
+    code, found = diagnose(run)
+    assert code == 0
+    assert found["storage file"]["state"] == "ok"
+    assert found["executor serial"]["state"] == "ok"
+    assert found["Ray cluster"]["state"] == "not configured"
+
+
+def test_table_ends_with_the_counts(run) -> None:
+    result = run("doctor", "--for", "training", **LIGHT)
+    assert "executor is serial" in result.stdout
+    assert " not configured, " in result.stdout.splitlines()[-1]
+
+
+def test_doubt_fails_where_it_is_strict(run) -> None:
+    assert run("doctor", "--for", "training", "--strict", **LIGHT).exit_code == 1
+
+
+def test_missing_plugin_is_one_failed_line(run) -> None:
+    code, found = diagnose(run, AUTOML_CACHE="nowhere")
+    assert code == 1
+    assert "not installed" in found["cache nowhere"]["said"]
+    assert [name for name, line in found.items() if line["state"] == "failed"] == ["cache nowhere"]
+
+
+def test_wrong_settings_are_wrong_usage(run) -> None:
+    assert run("doctor", AUTOML_EXECUTORS="serial").exit_code == 2
+
+
+def test_folder_that_cannot_be_written_fails(run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code, found = diagnose(run, "--for", "training", AUTOML_DIRECTORY=str(tmp_path / "file"))
+    assert code == 1
+    assert found["storage file"]["state"] == "failed"
+
+
+def test_cache_that_keeps_nothing_fails(run, installed) -> None:
+    installed("forgetful", FORGETFUL)
+    code, found = diagnose(run, "--for", "serving", AUTOML_CACHE="forgetful")
+    assert code == 1
+    assert found["cache forgetful"]["state"] == "failed"
+
+
+def test_component_tells_what_it_knows_of_itself(run, installed) -> None:
+    installed("watch", FULL_OF_FINDINGS)
+    code, found = diagnose(run, "--for", "serving", AUTOML_MONITORS="watch")
+    assert code == 0
+    assert found["watch"] == {"check": "watch", "state": "warning", "said": "it is late", "remedy": "Wind it up."}
+
+
+def test_secret_in_the_environment_is_named_and_not_shown(run, installed) -> None:
+    installed("secretive", SECRETIVE)
+    result = run("doctor", "--for", "serving", "--json", AUTOML_PLUGINS__SECRETIVE__TOKEN="hunter2")
+    found = {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
+    assert found["secrets"]["state"] == "warning"
+    assert "plugins.secretive.token" in found["secrets"]["said"]
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o644, "failed"), (0o600, "ok")])
+def test_secret_that_others_may_read_fails(run, installed, tmp_path: Path, mode: int, state: str) -> None:
+    installed("secretive", SECRETIVE)
+    config = tmp_path / "automl.toml"
+    config.write_text('[plugins.secretive]\ntoken = "hunter2"\n')
+    config.chmod(mode)
+    assert diagnose(run, "--for", "serving")[1]["secrets"]["state"] == state
+
+
+def test_damaged_model_fails(run, tmp_path: Path) -> None:
+    (tmp_path / "m.automl").write_bytes(b"no model")
+    code, found = diagnose(run, "m.automl", "--for", "serving")
+    assert code == 1
+    assert found["model"]["state"] == "failed"
+
+
+def test_port_that_is_taken_is_a_doubt(run) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert diagnose(run, "--for", "serving", AUTOML_PORT=port)[1]["port"]["state"] == "warning"
+
+
+def test_server_in_the_open_needs_keys_and_encryption(run) -> None:
+    found = diagnose(run, "--for", "serving", AUTOML_HOST="0.0.0.0")[1]
+    assert (found["API keys"]["state"], found["TLS"]["state"]) == ("warning", "warning")
+
+
+@pytest.mark.parametrize("option", ["--url", "--prometheus"])
+def test_service_that_is_down_is_a_failed_line(run, option: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"  # bound, and nobody listens
+        code, found = diagnose(run, "--for", "serving", option, address)
+    assert code == 1
+    line = found["server" if option == "--url" else "scrape"]
+    assert line["state"] == "failed"
+    assert address in line["said"]
+
+
+def test_address_without_a_scheme_is_told_so(run) -> None:
+    assert "http://" in diagnose(run, "--for", "serving", "--url", "localhost:8000")[1]["server"]["said"]
+
+
+def test_machine_that_serves_needs_no_learners(run) -> None:
+    found = diagnose(run, "--for", "serving", AUTOML_LEARNERS="nowhere")[1]
+    assert "learner nowhere" not in found
