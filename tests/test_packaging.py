@@ -16,8 +16,8 @@ EVERY = [CORE, SDK, *PLUGINS, *read_packages("contrib/*")]
 every_package = pytest.mark.parametrize("package", EVERY, ids=lambda package: package.folder.name)
 every_plugin = pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.folder.name)
 
-# Extras of the sdk that stand for no folder: everything that fitting needs, and a library of its own.
-OTHER_EXTRAS = {"train", "onnx"}
+# Extras of the sdk that stand for no folder: everything that fitting needs, and libraries of its own.
+OTHER_EXTRAS = {"train", "onnx", "report"}
 
 
 def requirement_name(requirement: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.metrics import resolve_metric
+from automl.origin import describe_origin
 from automl.study.clock import Clock
 from automl_core import AutoMLError, DataError, Plugins, SettingsError, Study
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["AutoML"]
 
 QUALITIES = ("fast", "balanced", "best")
+# What a model remembers of how it was asked for.
+ARGUMENTS = ("time_limit", "metric", "task", "seed", "quality", "max_trials", "predict_time_limit", "folds")
 log = logging.getLogger("automl")
 
 
@@ -87,7 +90,9 @@ class AutoML:
     def __getstate__(self) -> dict[str, Any]:
         # Plugins and what they built belong to this process.
         return {
-            name: value for name, value in vars(self).items() if name not in ("_plugins", "outcome_", "listeners")
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_plugins", "_sample", "outcome_", "listeners")
         } | {"listeners": ()}
 
     # ---- fit
@@ -147,6 +152,12 @@ class AutoML:
         self.outcome_: Outcome = outcome
         self._plugins = plugins
         self.model_ = to_model(table, outcome)
+        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        self.model_.info["origin"] = describe_origin(
+            data, arguments, plugins, key=table.data.key, weighted=table.data.weight is not None
+        )
+        evidence = self.model_.evidence
+        self._sample = None if evidence is None else table.table.take(evidence.rows)
         self.coder_ = table.coder
         if problem.classes:
             self.classes_ = self.model_.classes_
@@ -218,6 +229,25 @@ class AutoML:
     def feature_importance(self) -> dict[str, float]:
         """Return each input column's share of what the model's splits brought, greatest first; sums to 1."""
         return self._fitted.feature_importance()
+
+    def report(self, path: str | Path, *, data: Any = None, groups: Sequence[str] = ()) -> None:
+        """Write a page about the model, one HTML file; see `Model.report`.
+
+        Args:
+            data: rows with the target, best those that were held out; None judges by a sample of the training rows, each
+                by models that had not seen it.
+            groups: columns whose groups are compared.
+        """
+        from automl.report.page import write_report
+
+        write_report(self._fitted, path, data=data, groups=groups, sample=getattr(self, "_sample", None))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        if not hasattr(self, "model_"):
+            return f"<code>{escape(object.__repr__(self))}</code>"
+        return self.model_._repr_html_()
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file, atomically; `automl.load_model` reads it without any training library."""

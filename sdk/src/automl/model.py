@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from automl.encoder import Encoder
     from automl.predictor import Predictor
+    from automl.report.evidence import Evidence
     from automl.schema import Schema
     from automl.study.leaderboard import Leaderboard
 
@@ -35,6 +36,7 @@ class Model:
         metric: what the model was chosen by. threshold: probability from which on a binary model predicts `classes_[1]`.
         schema: what the training table was; None where it was not described.
         info: plain data about the fit; after loading also the file's format, its time and the versions that wrote it.
+        evidence: a sample of out-of-fold predictions, for `report`; None where there is none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Model:
         leaderboard: Sequence[Mapping[str, Any]] = (),
         info: Mapping[str, Any] | None = None,
         importance: Mapping[str, float] | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         if (0 if task == REGRESSION else len(classes)) != predictor.classes:
             raise DataError(f"a {task} model of {len(classes)} classes has a predictor of {predictor.classes}.")
@@ -61,6 +64,7 @@ class Model:
         self.schema = schema
         self.classes_ = _to_array(classes)
         self.info: dict[str, Any] = dict(info or {})
+        self.evidence = evidence
         self._leaderboard = [dict(row) for row in leaderboard]
         self._importance = None if importance is None else dict(importance)
 
@@ -147,6 +151,28 @@ class Model:
         from automl.study.leaderboard import Leaderboard
 
         return Leaderboard(self._leaderboard, self.metric)
+
+    def report(self, path: str | os.PathLike[str], *, data: Any = None, groups: Sequence[str] = ()) -> None:
+        """Write a page about the model: one HTML file that needs nothing from outside, or prints to PDF.
+
+        Args:
+            data: rows with a known target, anything that `fit` takes. The training table is known again, and its rows are
+                judged by the models that had not seen them; any other rows count as held out. Without data the page has
+                neither dependence plots nor latency, and importance without its uncertainty.
+            groups: columns of the data whose groups are compared; they need not be inputs of the model.
+
+        Raises:
+            DataError: the data cannot be read or has no target, or a group is no column of it.
+            ComponentUnavailable: the extra `report` is not installed.
+        """
+        from automl.report.page import write_report
+
+        write_report(self, path, data=data, groups=groups)
+
+    def _repr_html_(self) -> str:
+        from automl.report.card import card
+
+        return card(self)
 
     # ---- files
 

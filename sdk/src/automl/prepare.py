@@ -12,7 +12,9 @@ import numpy as np
 from automl.encoder import Encoder
 from automl.model import Model
 from automl.predictor import Predictor
+from automl.report.evidence import Evidence, sample_rows
 from automl.schema import Schema, describe
+from automl.study.calibration import apply_temperature
 from automl.table import open_table, with_target
 from automl.target import TargetCoder, code_target
 from automl_core import Data, DataError, did_you_mean
@@ -34,6 +36,7 @@ class Prepared:
 
     Attributes:
         groups: int64 (rows,) or None. time: anything sortable (rows,) or None.
+        table: the rows that are learned from, without the target.
     """
 
     data: Data
@@ -42,6 +45,7 @@ class Prepared:
     coder: TargetCoder
     groups: NDArray[np.int64] | None
     time: NDArray[Any] | None
+    table: pa.Table
 
 
 def prepare(
@@ -78,6 +82,7 @@ def prepare(
         coder=coder,
         groups=None if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].astype(np.int64),
         time=beside.get("time"),
+        table=table,
     )
 
 
@@ -148,7 +153,22 @@ def to_model(prepared: Prepared, outcome: Outcome) -> Model:
             "folds": outcome.plan.folds,
             "scores": outcome.scores,
             "seconds": round(outcome.seconds, 3),
+            "curves": shipment.curves,
             "warnings": [*coder.notes, *outcome.warnings],
             "notes": [*dropped, *notes],
         },
+        evidence=_evidence(prepared, outcome),
     )
+
+
+def _evidence(prepared: Prepared, outcome: Outcome) -> Evidence | None:
+    """Return a sample of what the ensemble says out of fold; None where nothing was fitted."""
+    shipment, classes = outcome.shipment, len(prepared.coder.classes)
+    if shipment.ensemble is None:
+        return None
+    chosen = sample_rows(len(shipment.rows), classes=classes, seed=outcome.study.seed)
+    rows, said = shipment.rows[chosen].astype(np.int64), shipment.prediction[chosen]
+    if classes and shipment.temperature != 1.0:
+        said = apply_temperature(said, shipment.temperature)
+    values, target = prepared.data.values[rows], prepared.data.target[rows].astype(np.float64)
+    return Evidence(rows, target, said.astype(np.float32), fingerprint(values, target))

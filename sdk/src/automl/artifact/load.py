@@ -16,6 +16,7 @@ from automl.artifact.save import FORMAT, PRODUCER
 from automl.encoder.encoder import Encoder
 from automl.model import Model
 from automl.predictor import Opaque, Part, Predictor
+from automl.report.evidence import Evidence
 from automl.schema import Schema
 from automl_core import REGRESSION, TASKS, DataError, Portable
 
@@ -111,6 +112,9 @@ def _make(manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, 
         threshold=float(manifest["threshold"]),
         leaderboard=[dict(row) for row in manifest["leaderboard"]],
         info={**manifest["info"], **{key: manifest[key] for key in ("format", "created", "versions")}},
+        evidence=None
+        if (told := manifest.get("evidence")) is None
+        else Evidence.from_json(told, reader, classes=len(classes)),
         importance={str(column): float(share) for column, share in manifest["importance"].items()},
     )
 

@@ -65,6 +65,7 @@ def dump_model(model: Model, *, key: bytes | None = None) -> bytes:
         "importance": model.feature_importance(),
         "leaderboard": plain([dict(row) for row in model.leaderboard()]),
         "info": plain(model.info),
+        "evidence": model.evidence.to_json(writer) if model.evidence is not None else None,
         "arrays": writer.table,
     }
     return pack(manifest, {"arrays.bin": writer.data(), **members}, key=key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Shipment", "finish"]
 
 TREE_MICROSECONDS = 0.017  # one row through one tree of about 31 leaves, by the compiled kernel
+MAX_CURVES, CURVE_POINTS = 3, 60
 log = logging.getLogger("automl.study")
 
 
@@ -38,6 +39,7 @@ class Shipment:
         shares: weight by trial number.
         ensemble: how the weights came about; None where nothing but the constant was fitted in time.
         threshold: probability from which class 1 is predicted.
+        curves: validation loss over rounds of the members that weigh most, as plain data.
     """
 
     parts: list[Part]
@@ -48,6 +50,7 @@ class Shipment:
     prediction: NDArray[np.float64]
     temperature: float = 1.0
     threshold: float = 0.5
+    curves: list[dict[str, Any]] = field(default_factory=list)
 
 
 def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float | None, refit_all: bool) -> Shipment:
@@ -74,6 +77,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
             break
         left = [i for i in left if members[i] is not over]
     mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
+    curves = _curves(chosen)  # before the folds' models go
     if loop.plan.refit or refit_all:
         _refit(loop, chosen)
     parts, opaque = _flatten(loop, chosen)
@@ -83,7 +87,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
         temperature = choose_temperature(target, mixed, mass)
     if loop.frame.classes == 2 and metric.needs == "label" and metric.name != "accuracy":
         threshold = choose_threshold(target, mixed, metric, mass)
-    return Shipment(parts, opaque, shares, ensemble, rows, mixed, temperature, threshold)
+    return Shipment(parts, opaque, shares, ensemble, rows, mixed, temperature, threshold, curves)
 
 
 def _candidates(loop: Loop) -> tuple[list[Member], NDArray[np.int64], list[NDArray[np.float32]]]:
@@ -168,6 +172,28 @@ def _whole(loop: Loop, member: Member, share: float) -> Order:
         threads=loop.plan.threads,
         rounds=scaled,
     )
+
+
+# ---- learning curves
+
+
+def _curves(chosen: Sequence[tuple[Member, float]]) -> list[dict[str, Any]]:
+    """Return the mean curve over the parts of those members that weigh most and have one."""
+    found: list[dict[str, Any]] = []
+    for member, _ in sorted(chosen, key=lambda item: -item[1]):
+        curves = [fit.curve for fit in member.fits.values()]
+        known = [np.asarray(curve, dtype=np.float64) for curve in curves if curve is not None]
+        length = max((len(curve) for curve in known), default=0)
+        if length < 2 or len(known) < len(curves) or len(found) == MAX_CURVES:
+            continue
+        # As `cut_to` has it: a part that stopped earlier stays at its last loss.
+        mean = np.mean([np.r_[curve, np.full(length - len(curve), curve[-1])] for curve in known], axis=0)
+        places = np.unique(np.linspace(0, length - 1, CURVE_POINTS).astype(int))
+        found.append({
+            "name": f"{member.trial.learner}#{member.trial.id}", "rounds": (places + 1).tolist(),
+            "loss": [float(f"{loss:.6g}") for loss in mean[places]], "kept": member.trial.rounds,
+        })  # fmt: skip
+    return found
 
 
 # ---- flat arrays

@@ -19,9 +19,11 @@ SHOWN = ("rank", "name", "score", "weight", "seconds", "rounds", "view", "state"
 
 
 class Leaderboard(Sequence[Mapping[str, Any]]):
-    """Rows as dictionaries: rank, name, learner, score, loss, weight, seconds, rounds, view, state, error, params.
+    """Rows as dictionaries: rank, name, learner, score, loss, weight, seconds, elapsed, rounds, view, state, error,
+    params.
 
-    `score` is out of fold, in the metric's own direction; `weight` is the share in the ensemble.
+    `score` is out of fold, in the metric's own direction; `weight` is the share in the ensemble; `elapsed` is the seconds
+    from the study's start to the trial's end.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -85,6 +87,7 @@ def _row(loop: Loop, shipment: Shipment, member: Any, metric: Metric) -> dict[st
         "loss": trial.loss if done else None,
         "weight": round(shipment.shares.get(trial.id, 0.0), 4),
         "seconds": round(trial.seconds, 3),
+        "elapsed": None if member.ended is None else round(member.ended, 3),
         "rounds": trial.rounds,
         "view": member.view,
         "state": str(trial.state),

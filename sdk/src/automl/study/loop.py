@@ -58,6 +58,7 @@ class Member:
     waiting: list[int] = field(default_factory=list)
     running: int = 0
     prediction: NDArray[np.float32] | None = None
+    ended: float | None = None  # seconds since the study's start
 
     @property
     def key(self) -> str:
@@ -372,7 +373,7 @@ class Loop:
             self._end(member, TrialState.FAILED, error=reason)
 
     def _end(self, member: Member, state: TrialState, **changes: Any) -> None:
-        member.waiting = []
+        member.waiting, member.ended = [], self.clock.elapsed
         member.trial = member.trial.with_result(state, seconds=member.seconds, **changes)
         self.tell(member)
 

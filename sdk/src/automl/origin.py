@@ -1,0 +1,56 @@
+"""Where a model came from: what fits it again, and what that took. Plain data, kept with the model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from automl_core import Plugins
+
+__all__ = ["describe_origin"]
+
+
+def describe_origin(
+    data: Any, arguments: Mapping[str, Any], plugins: Plugins, *, key: str, weighted: bool
+) -> dict[str, Any]:
+    """Return the data's name, the arguments that were given, versions of active plugins, and the most memory in bytes.
+
+    Of a path or URI only the last part is kept: a folder may name people, and a URI hold a password or a signature.
+    """
+    settings = plugins.settings
+    return {
+        "data": _name(data),
+        "key": key,
+        "arguments": {name: _plain(value) for name, value in arguments.items() if value is not None},
+        "executor": settings.executor,
+        "learners": list(settings.learners),
+        "search": settings.search,
+        "versions": {i.distribution: i.version for i in plugins.infos() if i.status == "active"},
+        "processors": os.cpu_count(),
+        "memory": _peak_memory(),
+        "weighted": weighted,
+    }
+
+
+def _name(data: Any) -> str | None:
+    if not isinstance(data, str | os.PathLike):
+        return None
+    return Path(os.fspath(data).partition("?")[0]).name or None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else getattr(value, "__name__", type(value).__name__)
+
+
+def _peak_memory() -> int | None:
+    """Return the greatest resident size that this process has had; None on a system that does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,59 @@
+"""How to fit the model again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from automl.report.section import Section, Table
+
+if TYPE_CHECKING:
+    from automl.model import Model
+
+__all__ = ["again_section"]
+
+COMMAND = {
+    "metric": "--metric",
+    "task": "--task",
+    "seed": "--seed",
+    "quality": "--quality",
+    "time_limit": "--time-limit",
+}
+
+
+def again_section(model: Model) -> Section:
+    """Give the command and the call that fit this model, and what they ran on."""
+    origin: dict[str, Any] = model.info.get("origin", {})
+    if not origin:
+        return Section("Fit it again", ["The model's file does not say how it was fitted."])
+    asked: dict[str, Any] = origin.get("arguments", {})
+    text = []
+    if asked.get("time_limit") is not None:
+        text.append(
+            "Within a time limit, a faster machine tries more: for the very same model on any machine, give max_trials "
+            "and no time limit. A fit of the same data with the same arguments goes on from its journal where that is kept."
+        )
+    if origin.get("key"):
+        text.append(f"The encoded training table has the fingerprint {origin['key']}.")
+    code = [_call(model, asked, origin)]
+    if asked.get("time_limit") is not None and not set(asked) - set(COMMAND):
+        code.insert(0, _command(model, asked, origin))
+    versions = {**model.info.get("versions", {}), **origin.get("versions", {})}
+    tables = [Table(("package", "version"), [[name, str(version)] for name, version in versions.items()], 2)]
+    return Section("Fit it again", text, tables if versions else [], code=code)
+
+
+def _command(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
+    words = ["automl", "fit", str(origin.get("data") or "DATA"), "--target", model.target]
+    for name, value in asked.items():
+        words += [COMMAND[name], f"{value:g}" if isinstance(value, float) else str(value)]
+    for name in ("executor", "learners"):
+        if origin.get(name):
+            words += [f"--{name}", origin[name] if isinstance(origin[name], str) else ",".join(origin[name])]
+    return shlex.join(words)
+
+
+def _call(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
+    given = [f"{name}={value!r}" for name, value in asked.items()]
+    data = repr(origin["data"]) if origin.get("data") else "data"
+    return f"AutoML({', '.join(given)}).fit({data}, target={model.target!r})"
