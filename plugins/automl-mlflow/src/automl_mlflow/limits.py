@@ -1,0 +1,64 @@
+"""What MLflow takes: names, lengths and numbers of entries (mlflow/utils/validation.py)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["log_all", "milliseconds", "to_tags"]
+
+KEY, PARAM, TAG, BATCH = 250, 6000, 8000, 100
+log = logging.getLogger("automl.mlflow")
+
+
+def log_all(
+    client: MlflowClient,
+    run: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    time: float,
+    step: int = 0,
+) -> None:
+    """Log as many requests as it takes, names and values cut; a tag names the metrics that are not finite.
+
+    Args:
+        time: in seconds since the epoch.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    given = metrics or {}
+    at = milliseconds(time)
+    numbers = [Metric(_key(k), float(v), at, step) for k, v in given.items() if v is not None and math.isfinite(v)]
+    odd = sorted(f"{k}={v}" for k, v in given.items() if v is not None and not math.isfinite(v))
+    words = {(key := _key(name)): Param(key, str(value)[:PARAM]) for name, value in (params or {}).items()}
+    marks = to_tags({**(tags or {}), **({"automl.not_finite": ", ".join(odd)} if odd else {})})
+    settings, labels = list(words.values()), [RunTag(name, value) for name, value in marks.items()]
+    for start in range(0, max(len(numbers), len(settings), len(labels)), BATCH):
+        part = slice(start, start + BATCH)
+        client.log_batch(run, metrics=numbers[part], params=settings[part], tags=labels[part])
+
+
+def to_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Return tags within the limits; those that are None are left out."""
+    return {_key(name): str(value)[:TAG] for name, value in tags.items() if value is not None}
+
+
+def milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _key(name: str) -> str:
+    """Return a name of letters, digits and a few signs that is no path which leads elsewhere."""
+    key = re.sub(r"[^\w./ :-]", "_", name)[:KEY]
+    if posixpath.normpath(key) != key or key.startswith(("/", "..")) or key == ".":
+        key = re.sub(r"[/.]", "_", key) or "_"
+    return key

@@ -1,0 +1,179 @@
+"""From a spool to MLflow: one parent run for the study, a child for each trial."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import posixpath
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl_core import Study, Trial, TrialState, decode
+from automl_mlflow.connection import Refused
+from automl_mlflow.flavour import MODEL_SUFFIX, write_model
+from automl_mlflow.limits import log_all, milliseconds, to_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from automl_mlflow.connection import Connection
+    from automl_mlflow.spool import Line, Spool
+
+__all__ = ["Sender"]
+
+STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
+log = logging.getLogger("automl.mlflow")
+
+
+class Sender:
+    """Sends the records of one spool in order, each at least once; not thread-safe.
+
+    Raises:
+        Refused, ComponentUnavailable: MLflow does not take it; what is not sent yet stays, and `send` may be called again.
+    """
+
+    def __init__(self, spool: Spool, connection: Connection) -> None:
+        self.spool, self.connection = spool, connection
+        self.parent = ""
+        self.ended = False
+        self._waiting: list[Line] = []
+        self._children: dict[int, str] = {}
+        self._best = math.inf
+        self._experiment = ""
+        self._made: dict[int, str] = {}
+
+    @property
+    def client(self) -> MlflowClient:
+        return self.connection.client
+
+    def send(self) -> int:
+        """Send what there is, and return how many records that were."""
+        count = 0
+        self._waiting.extend(self.spool.new())
+        while self._waiting:
+            line = self._waiting[0]
+            if line.number in self.spool.sent:
+                self._remember(line, self.spool.sent[line.number])
+            else:
+                run = self._send(line)
+                self.spool.mark(line.number, run)
+                self._remember(line, run)
+                count += 1
+            self._waiting.pop(0)
+        return count
+
+    def close_killed(self) -> None:
+        """Say of a study without an end that its process was killed."""
+        if self.parent and not self.ended:
+            with self.connection.errors():
+                self.client.set_terminated(self.parent, status="KILLED")
+            self.ended = True
+
+    # ---- records
+
+    def _remember(self, line: Line, run: str) -> None:
+        if line.kind == "study":
+            self.parent, self._experiment = run, str(line.body["experiment"] or "")
+        elif line.kind == "trial":
+            self._children[line.body["trial"]["id"]] = run
+            if (loss := line.body["trial"]["loss"]) is not None:
+                self._best = min(self._best, loss)
+        self.ended = self.ended or line.kind == "end"
+
+    def _send(self, line: Line) -> str:
+        try:
+            with self.connection.errors():
+                return getattr(self, f"_send_{line.kind}")(line) or self.parent
+        except Refused as error:
+            # Denied is denied for all; what MLflow dislikes about one record must not hold up the others.
+            if line.kind == "study" or error.status != 400:
+                raise
+            log.warning("a %s of the study is not recorded: %s", line.kind, error)
+            return self.parent
+
+    def _send_study(self, line: Line) -> str:
+        study, about = _record(line.body["study"]), line.body
+        assert isinstance(study, Study)  # noqa: S101 - the spool's own line
+        tags = {"automl.study": study.id, **about["tags"]}
+        if about["parent"]:
+            tags["mlflow.parentRunId"] = about["parent"]
+        if line.number not in self._made:
+            experiment = about["experiment"] or self.connection.experiment()
+            name = f"{study.target} {study.task} {study.id[:8]}"
+            self._made[line.number] = self._create(experiment, name, line.time, tags)
+        run = self._made[line.number]
+        params = {name: getattr(study, name) for name in Study.__slots__ if name not in ("id", "settings")}
+        params |= {f"settings.{name}": value for name, value in study.settings.items()}
+        params |= {f"environment.{name}": value for name, value in about["environment"].items()}
+        log_all(self.client, run, params=params, time=line.time)
+        self._describe_data(run, study)
+        return run
+
+    def _create(self, experiment: str, name: str, started: float, tags: dict[str, Any]) -> str:
+        run = self.client.create_run(experiment, milliseconds(started), to_tags(tags), name)
+        return str(run.info.run_id)
+
+    def _describe_data(self, run: str, study: Study) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        digest = str(study.settings.get("data", study.id))[:36]
+        profile = json.dumps({"num_rows": study.rows, "num_elements": study.rows * study.columns})
+        source = json.dumps({"target": study.target})
+        self.client.log_inputs(
+            run, [DatasetInput(Dataset(study.target[:500], digest, "automl", source, None, profile))]
+        )
+
+    def _send_trial(self, line: Line) -> str:
+        trial = _record(line.body["trial"])
+        assert isinstance(trial, Trial)  # noqa: S101 - the spool's own line
+        known = self._children.get(trial.id)
+        run = known or self._child(trial, line)
+        numbers = {"loss": trial.loss, "seconds": trial.seconds, "rounds": trial.rounds, **trial.metrics}
+        # In the spool's JSON a number that is not finite is null.
+        odd = sorted(name for name, value in line.body["trial"]["metrics"].items() if value is None)
+        tags = {
+            "automl.state": trial.state.value, "automl.error": trial.error, "automl.not_finite": ", ".join(odd) or None,
+        }  # fmt: skip
+        # A parameter cannot be logged twice; a trial that is told of again has the same ones.
+        params = {} if known else {"learner": trial.learner, "seed": trial.seed, **trial.params}
+        # Of two values at one step within a millisecond, MLflow shows the greater one as the last.
+        step = line.number if known else 0
+        log_all(self.client, run, params=params, metrics=numbers, tags=tags, time=line.time, step=step)
+        self.client.set_terminated(run, status=STATUS.get(trial.state, "RUNNING"), end_time=milliseconds(line.time))
+        if trial.loss is not None and trial.loss < self._best:
+            log_all(self.client, self.parent, metrics={"best_loss": trial.loss}, time=line.time, step=trial.id)
+        return run
+
+    def _child(self, trial: Trial, line: Line) -> str:
+        if line.number not in self._made:
+            tags = {
+                "mlflow.parentRunId": self.parent, "automl.trial": trial.id, "automl.learner": trial.learner,
+                "automl.origin": trial.origin,
+            }  # fmt: skip
+            experiment = self._experiment or self.connection.experiment()
+            name = f"{trial.id} {trial.learner}"
+            self._made[line.number] = self._create(experiment, name, line.time - trial.seconds, tags)
+        return self._made[line.number]
+
+    def _send_artifact(self, line: Line) -> None:
+        name, file = line.body["name"], self.spool.folder / line.body["file"]
+        if not name.endswith(MODEL_SUFFIX):
+            self.client.log_artifact(self.parent, str(file), posixpath.dirname(name) or None)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            write_model(file, Path(folder))
+            self.client.log_artifacts(self.parent, folder, name.removesuffix(MODEL_SUFFIX))
+
+    def _send_end(self, line: Line) -> None:
+        error = line.body["error"]
+        if error:
+            log_all(self.client, self.parent, tags={"automl.error": error}, time=line.time)
+        self.client.set_terminated(
+            self.parent, status="FAILED" if error else "FINISHED", end_time=milliseconds(line.time)
+        )
+
+
+def _record(body: dict[str, Any]) -> Any:
+    return decode(json.dumps(body).encode())

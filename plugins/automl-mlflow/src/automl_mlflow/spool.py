@@ -1,0 +1,108 @@
+"""What a study has to tell, on disk first: nothing is lost when MLflow is away or the process is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Line", "Spool", "leftovers"]
+
+RECORDS, SENT, FILES = "records.jsonl", "sent.jsonl", "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing to tell. `time` is in seconds since the epoch; `kind` is study, trial, artifact or end."""
+
+    number: int
+    kind: str
+    time: float
+    body: dict[str, Any]
+
+
+class Spool:
+    """A folder of records in the order they came, what of them was sent, and copies of files.
+
+    Whoever has it open holds its lock: one process writes and sends it, and after that one's death another one sends it.
+
+    Raises:
+        BlockingIOError: another process has it open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / FILES).mkdir(parents=True, exist_ok=True)
+        self._records = (folder / RECORDS).open("ab")
+        try:
+            fcntl.flock(self._records, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._records.close()
+            raise
+        self.sent: dict[int, str] = {}
+        if (folder / SENT).is_file():
+            entries = [json.loads(line) for line in _whole_lines(folder / SENT)]
+            self.sent = {entry["line"]: entry["run"] for entry in entries}
+        self._offset = self._number = 0
+
+    @classmethod
+    def make(cls, root: Path, study: str) -> Spool:
+        return cls(root / f"{study}-{secrets.token_hex(4)}")
+
+    def append(self, kind: str, time: float, body: dict[str, Any]) -> None:
+        """Add a record; takes microseconds, as nobody waits for the disk."""
+        self._records.write(json.dumps({"kind": kind, "time": time, "body": body}).encode() + b"\n")
+        self._records.flush()
+
+    def keep(self, name: str, path: Path) -> str:
+        """Copy a file, and return the copy's path within the folder."""
+        target = self.folder / FILES / secrets.token_hex(4) / Path(name).name
+        target.parent.mkdir()
+        shutil.copyfile(path, target)
+        return str(target.relative_to(self.folder))
+
+    def new(self) -> Iterator[Line]:
+        """Yield the whole records that were not yielded yet."""
+        with (self.folder / RECORDS).open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                self._number += 1
+                entry = json.loads(line)
+                yield Line(self._number, entry["kind"], entry["time"], entry["body"])
+
+    def mark(self, number: int, run: str) -> None:
+        """Note that a record was sent, and the run that it went to."""
+        with (self.folder / SENT).open("ab") as file:
+            file.write(json.dumps({"line": number, "run": run}).encode() + b"\n")
+        self.sent[number] = run
+
+    def remove(self) -> None:
+        """Delete all of it: everything was sent."""
+        shutil.rmtree(self.folder)
+        self.close()
+
+    def close(self) -> None:
+        self._records.close()
+
+
+def leftovers(root: Path) -> Iterator[Spool]:
+    """Open the spools that nobody has open: of killed processes, and of studies that MLflow was away for."""
+    for folder in sorted(path.parent for path in root.glob(f"*/{RECORDS}")):
+        if not (folder / RECORDS).stat().st_size:
+            continue  # just made by another process
+        try:
+            yield Spool(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
