@@ -41,7 +41,7 @@ def test_version_is_the_distributions(run) -> None:
     assert run("version").stdout.startswith(f"automl {automl.__version__} ")
 
 
-@pytest.mark.parametrize(("words", "hint"), [(["fti"], "fit"), (["fit", "d.csv", "--trget", "y"], "--target")])
+@pytest.mark.parametrize(("words", "hint"), [(["fti"], "fit"), (["fit", "d.csv", "--metrc", "y"], "--metric")])
 def test_mistyped_word_gets_a_suggestion(run, words: list[str], hint: str) -> None:
     result = run(*words)
     assert result.exit_code == 2

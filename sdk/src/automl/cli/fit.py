@@ -30,6 +30,10 @@ def _writable(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
+def _writable_or_none(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else _writable(ctx, parameter, value)
+
+
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
 
@@ -39,7 +43,8 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     examples=[
         "automl fit data.csv --target income",
         "automl fit 'parts/*.parquet' --target price --metric mae --time-limit 600",
-        "automl fit train.csv --target y --holdout test.csv --learners lightgbm,sklearn --json",
+        "automl fit train.csv --target y --holdout test.csv --report report.html",
+        "automl fit train.csv --target y --learners lightgbm,sklearn --quiet --json",
     ],
 )
 @click.argument("data")
@@ -52,8 +57,8 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--task", type=click.Choice(["binary", "multiclass", "regression"]), help="Found by itself if not named.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same splits and models.")
 @click.option(
-    "--quality", type=click.Choice(["fast", "balanced", "best"]), default="balanced", show_default=True,
-    help="fast predicts fastest, best scores best.",
+    "--quality", type=click.Choice(["fast", "balanced", "best"]), default="best", show_default=True,
+    help="What a prediction of one row may cost: best a millisecond, balanced 200 microseconds, fast a few.",
 )  # fmt: skip
 @click.option(
     "--out", default="model.automl", show_default=True, callback=_writable, help="Where to save: a path or a URI."
@@ -61,10 +66,11 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--executor", help="Where trials run, such as threads, processes.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
 @click.option("--holdout", help="More data with the target, to score the model on.")
+@click.option("--report", callback=_writable_or_none, help="Write a page about the model to this FILE.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def fit(
-    data: str, target: str, out: str, holdout: str | None, quiet: bool, as_json: bool,
+    data: str, target: str, out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
     executor: str | None, learners: tuple[str, ...] | None, **options: Any,
 ) -> None:  # fmt: skip
     """Find the best model for DATA and save it.
@@ -77,16 +83,20 @@ def fit(
     )
     model.save(out)
     score = None if holdout is None else model.score(holdout)
+    if report is not None:
+        model.report(report, data=holdout)
     seconds = time.monotonic() - started
     if as_json:
         echo_json({
-            "model": out, "task": model.model_.task, "target": target, "metric": model.study_.metric,
+            "model": out, "report": report, "task": model.model_.task, "target": target, "metric": model.study_.metric,
             "holdout_score": score, "seconds": round(seconds, 3), "leaderboard": model.leaderboard().rows,
         })  # fmt: skip
         return
     click.echo(model.leaderboard())
     if score is not None:
         click.echo(f"\n{model.study_.metric} on {holdout}: {score:.5f}")
+    if report is not None:
+        click.echo(f"\nwrote {report}")
     click.echo(f"\nsaved {out} after {seconds:.1f} s; predict with: automl predict {out} DATA")
 
 

@@ -27,13 +27,13 @@ FEW = 30  # rows, below which a group's figures say little
 BANDS = 4
 
 
-def groups_section(judged: Judged, columns: Sequence[str]) -> Section:
+def groups_section(judged: Judged | None, columns: Sequence[str]) -> Section:
     """Compare groups that columns name: their scores, and for two classes who is picked, found and wrongly picked.
 
     Raises:
         DataError: a column is not there, or the rows are not at hand.
     """
-    if judged.table is None:
+    if judged is None or judged.table is None:
         raise DataError("groups need rows: give the training table or held-out rows as data.")
     text = [
         (

@@ -25,7 +25,7 @@ __all__ = ["HELD_OUT", "OUT_OF_FOLD", "Judged", "Score", "judge", "known_metric"
 OUT_OF_FOLD, HELD_OUT = "out of fold", "held out"
 RESAMPLES = 200
 OTHERS = {
-    BINARY: ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1"),
+    BINARY: ("roc_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1"),
     "multiclass": ("log_loss", "roc_auc", "accuracy", "balanced_accuracy", "f1_macro"),
     REGRESSION: ("rmse", "mae", "median_ae", "r2"),
 }
@@ -88,9 +88,18 @@ class Judged:
 
     def score(self, metric: Metric, chosen: NDArray[np.bool_] | None = None) -> Score:
         """Return a metric's score of all or the chosen rows, with a percentile bootstrap over them (Efron 1979)."""
-        target, said = self.target, self.said(metric)
-        if chosen is not None:
-            target, said = target[chosen], said[chosen]
+        if chosen is None:
+            if metric.name not in self._scores:
+                self._scores[metric.name] = self._score(metric, slice(None))
+            return self._scores[metric.name]
+        return self._score(metric, chosen)
+
+    @cached_property
+    def _scores(self) -> dict[str, Score]:
+        return {}
+
+    def _score(self, metric: Metric, chosen: NDArray[np.bool_] | slice) -> Score:
+        target, said = self.target[chosen], self.said(metric)[chosen]
         value = metric.to_score(metric.loss(target, said))
         rng = np.random.default_rng(0)
         found = []

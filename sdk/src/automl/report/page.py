@@ -87,6 +87,7 @@ def _sections(
 ) -> tuple[list[Section], list[Judged], int]:
     judged = judge(model, data, sample=sample)
     last, size = (judged[-1] if judged else None), size_of(model)
+    fairness = [groups_section(last, groups)] if groups else []  # first, as it may be refused
     sections = [
         quality_section(model, judged),
         tried_section(model),
@@ -95,11 +96,7 @@ def _sections(
     ]
     if last is not None:
         sections.append(wrong_section(last))
-    if groups:
-        if last is None:
-            raise DataError("groups need rows: give the training table or held-out rows as data.")
-        sections.append(groups_section(last, groups))
-    return [*sections, cost_section(model, last, size=size), again_section(model)], judged, size
+    return [*sections, *fairness, cost_section(model, last, size=size), again_section(model)], judged, size
 
 
 def _tiles(model: Model, judged: Sequence[Judged], size: int) -> list[tuple[str, str, str]]:
