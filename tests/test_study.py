@@ -54,6 +54,21 @@ def test_a_learner_that_hangs_does_not_hold_the_study(table, tmp_path, odd_learn
     assert engine.score(*table) > 0.9
 
 
+@pytest.mark.parametrize(("microseconds", "models"), [(None, 4), (9.0, 2), (0.1, 1)])
+def test_a_limit_of_prediction_time_thins_the_folds_models(table, tmp_path, microseconds, models):
+    options = {"max_trials": 1, "folds": 4, "predict_time_limit": microseconds}
+    engine = fit(table, tmp_path, ("sklearn.extra_trees",), **options)
+    assert len(engine.outcome_.shipment.parts) == models
+    assert engine.score(*table) > 0.9
+
+
+def test_a_limit_of_prediction_time_leaves_out_what_is_too_slow(table, tmp_path):
+    options = {"max_trials": 2, "folds": 2, "predict_time_limit": 1.0}
+    engine = fit(table, tmp_path, ("sklearn.extra_trees", "sklearn.linear"), **options)
+    shares = {row["learner"]: row["weight"] for row in engine.leaderboard()}
+    assert shares == {"ensemble": 1.0, "sklearn.linear": 1.0, "sklearn.extra_trees": 0.0}
+
+
 def test_nothing_that_works_still_gives_an_answer(table, tmp_path, odd_learners):
     engine = fit(table, tmp_path, ("odd.crashes",), max_trials=1)
     share = np.mean(table[1])

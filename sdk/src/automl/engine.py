@@ -45,7 +45,7 @@ class AutoML:
         seed: with `max_trials` and no `time_limit`, the same seed gives the same model.
         n_jobs: threads on this machine; None or -1 takes all cores.
         quality: "fast" ships members fitted once, on all rows; "balanced" ensembles that predict a row in about 200
-            microseconds; "best" whatever scores best.
+            microseconds; "best" what scores best within a millisecond.
         settings: which plugins to use; None reads the environment and `automl.toml`.
         max_trials: how many configurations to fit at most.
         predict_time_limit: microseconds that predicting one row may cost, by estimate, instead of `quality`'s.
@@ -66,7 +66,7 @@ class AutoML:
         task: str | None = None,
         seed: int = 0,
         n_jobs: int | None = None,
-        quality: str = "balanced",
+        quality: str = "best",
         settings: Settings | None = None,
         max_trials: int | None = None,
         predict_time_limit: float | None = None,

@@ -32,7 +32,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         metric: str | Callable[..., float] | None = None,
         seed: int = 0,
         n_jobs: int | None = None,
-        quality: str = "balanced",
+        quality: str = "best",
         settings: Settings | None = None,
         max_trials: int | None = None,
         predict_time_limit: float | None = None,

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Shipment", "finish"]
 
-TREE_MICROSECONDS = 0.017  # one row through one tree of about 31 leaves, by the compiled kernel
+TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the compiled kernel, caches half cold
+VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
+CALL_MICROSECONDS = 200.0  # one row through a model without a flat form
+FEWEST_PARTS = 2  # models of each member's folds that are shipped where all would be too slow
 MAX_CURVES, CURVE_POINTS = 3, 60
 log = logging.getLogger("automl.study")
 
@@ -65,6 +68,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
         return _constant(loop)
     target, weight = loop.frame.data.target[rows], loop.frame.data.weight
     mass = None if weight is None else weight[rows]
+    flats = _Flats(len(loop.frame.data.columns))
     left = list(range(len(members)))
     while True:
         ensemble = choose_weights(
@@ -72,15 +76,15 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
             deadline=lambda: loop.clock.left < 0.3 * loop.plan.reserve,
         )  # fmt: skip
         chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
-        over = _most_expensive(chosen, predict_time_limit, loop.plan.refit or refit_all)
-        if over is None or len(left) == 1:
+        curves = _curves(chosen)  # before the folds' models go
+        over = _thin(chosen, predict_time_limit, flats, loop.plan.refit or refit_all)
+        if over is None:
             break
         left = [i for i in left if members[i] is not over]
     mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
-    curves = _curves(chosen)  # before the folds' models go
     if loop.plan.refit or refit_all:
         _refit(loop, chosen)
-    parts, opaque = _flatten(loop, chosen)
+    parts, opaque = _flatten(loop, chosen, flats)
     shares = {member.trial.id: w for member, w in chosen}
     temperature, threshold = 1.0, 0.5
     if loop.frame.task != REGRESSION and metric.name in ("log_loss", "brier"):
@@ -106,26 +110,44 @@ def _candidates(loop: Loop) -> tuple[list[Member], NDArray[np.int64], list[NDArr
     return members, rows, [loop.collect(member)[1] for member in members]
 
 
-def _most_expensive(chosen: Sequence[tuple[Member, float]], limit: float | None, refit: bool) -> Member | None:
-    """Return the member with the most cost by weight where the estimate is over the limit."""
-    if limit is None or len(chosen) == 1:
+class _Flats:
+    """The fitted parts as flat arrays, each made once."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._made: dict[int, tuple[Fitted, Forest | Additive | None]] = {}
+
+    def __call__(self, fit: Fitted) -> Forest | Additive | None:
+        if id(fit) not in self._made:
+            self._made[id(fit)] = fit, flatten(fit, self._columns)
+        return self._made[id(fit)][1]
+
+    def microseconds(self, fit: Fitted) -> float:
+        """Estimate what one row costs."""
+        flat = self(fit)
+        if flat is None:
+            return CALL_MICROSECONDS
+        if isinstance(flat, Additive):
+            return 0.0
+        return float(len(flat.roots) * (TREE_MICROSECONDS + VALUE_MICROSECONDS * flat.values.shape[1]))
+
+
+def _thin(chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, refit: bool) -> Member | None:
+    """Keep as many parts of each member as the limit allows, at least `FEWEST_PARTS`.
+
+    Fewer models of the same members cost less accuracy than fewer members. Returns the member that costs most for its
+    weight where even that is over the limit, and then changes nothing.
+    """
+    if limit is None:
         return None
-    costs = [_microseconds(member, refit) for member, _ in chosen]
-    if sum(costs) <= limit:
-        return None
-    return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
-
-
-def _microseconds(member: Member, refit: bool) -> float:
-    models = [fit.model for fit in member.fits.values()]
-    rounds = [model.rounds or 1 for model in models]
-    outputs = _outputs(member)
-    return (float(np.mean(rounds)) if refit else float(sum(rounds))) * outputs * TREE_MICROSECONDS
-
-
-def _outputs(member: Member) -> int:
-    prediction = next(iter(member.fits.values())).prediction
-    return 1 if prediction is None or prediction.ndim == 1 or prediction.shape[1] == 2 else prediction.shape[1]
+    costs = [float(np.mean([flats.microseconds(fit) for fit in member.fits.values()])) for member, _ in chosen]
+    parts = max(len(member.fits) for member, _ in chosen)
+    kept = parts if refit else min(parts, int(limit / max(sum(costs), 1e-9)))
+    if len(chosen) > 1 and (sum(costs) > limit if refit else kept < min(FEWEST_PARTS, parts)):
+        return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+    for member, _ in chosen:
+        member.fits = dict(sorted(member.fits.items())[: max(kept, 1)])
+    return None
 
 
 # ---- refit
@@ -199,14 +221,13 @@ def _curves(chosen: Sequence[tuple[Member, float]]) -> list[dict[str, Any]]:
 # ---- flat arrays
 
 
-def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> tuple[list[Part], list[Opaque]]:
+def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]], flats: _Flats) -> tuple[list[Part], list[Opaque]]:
     parts: list[Part] = []
     opaque: list[Opaque] = []
-    columns = len(loop.frame.data.columns)
     for member, weight in chosen:
         for fit in member.fits.values():
             share = weight / len(member.fits)
-            flat = flatten(fit, columns)
+            flat = flats(fit)
             if flat is not None:
                 parts.append(Part(flat, share))
             else:

@@ -304,7 +304,8 @@ class Loop:
             return None
         share = ANCHOR_SHARE if member.rank < ANCHOR_RANK else TRIAL_SHARE
         fair = share * self.clock.limit * self._slots / self.plan.folds
-        return max(min(self.clock.search_left, fair), 0.05)
+        # What follows a fit, its validation rows and its ride home, must not make it late.
+        return max(min(0.93 * self.clock.search_left, fair), 0.05)
 
     def _fly(self, member: Member, order: Order, future: Future[Any], *, settling: bool = False) -> None:
         member.running += 1

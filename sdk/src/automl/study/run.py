@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Problem", "run_study"]
 
 PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
-REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": None}
+REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": 1000.0}
 IMPORT_SECONDS = 3.0
 log = logging.getLogger("automl.study")
 
@@ -68,7 +68,7 @@ class Problem:
     target: str
     metric: Metric
     seed: int = 0
-    quality: str = "balanced"
+    quality: str = "best"
     folds: int | None = None
     max_trials: int | None = None
     predict_time_limit: float | None = None
