@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from automl import AutoML
+from automl.service import ServiceOptions
 from automl.serving.api import create_app
 from automl_core import PluginError, SettingsError
 
@@ -331,3 +332,20 @@ def test_server_that_is_not_there_is_told(model) -> None:
 
     with pytest.raises(PluginError, match="not installed"):
         run_server(model, settings=load_settings(server="granian"))
+
+
+def test_labels_come_later_by_request_id(model, rows, tmp_path) -> None:
+    with serving(create_app(model, options=ServiceOptions(ledger=str(tmp_path / "rows.sqlite")))) as client:
+        client.post("/predict", json=rows[0], headers={"x-request-id": "mine"})
+        many = client.post("/predict", json=rows).headers["x-request-id"]
+        labels = [{"request_id": "mine", "truth": "no"}, {"request_id": many, "truth": ["yes"] * len(rows)}]
+        answer = client.post("/labels", json=labels)
+        assert (answer.status_code, sum(answer.json().values())) == (200, 2)
+        assert client.get("/stats").json()["totals"]["requests"] == 2
+        refused = client.post("/labels", json={"request_id": "mine"})
+        assert (refused.status_code, "truth" in refused.json()["error"]) == (400, True)
+
+
+def test_labels_need_a_ledger(client) -> None:
+    answer = client.post("/labels", json={"request_id": "a", "truth": 1})
+    assert (answer.status_code, "ledger" in answer.json()["error"]) == (400, True)

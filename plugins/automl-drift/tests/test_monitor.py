@@ -48,7 +48,7 @@ def predict(monitor: DriftMonitor, shift: float, *, seed: int = 0, model: str = 
 def test_traffic_that_drifts_raises_one_alert_that_names_the_feature() -> None:
     alerts: list[Event] = []
     with DriftMonitor(interval=60) as monitor:
-        monitor.on_alert = alerts.append
+        monitor.on_event = alerts.append
         announce(monitor)
         for seed in range(40):
             predict(monitor, 0.0, seed=seed)
@@ -126,7 +126,7 @@ def test_failing_listener_of_alerts_costs_nothing() -> None:
         raise RuntimeError("down")
 
     with DriftMonitor(interval=60) as monitor:
-        monitor.on_alert = fail
+        monitor.on_event = fail
         announce(monitor)
         predict(monitor, 3.0, rows=1000)
         monitor.flush()
@@ -173,3 +173,70 @@ def test_workers_put_their_counts_together_and_the_next_leader_goes_on(tmp_path:
 def test_plugin_loads_no_library() -> None:
     code = "import sys, automl_drift.plugin; sys.exit(any(m in sys.modules for m in ('numpy', 'scipy', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def score(monitor: DriftMonitor, right: int, wrong: int) -> None:
+    told = {
+        "model": "m",
+        "version": "1",
+        "predictions": ["a"] * (right + wrong),
+        "truths": ["a"] * right + ["b"] * wrong,
+    }
+    monitor.emit(Event("label", time.time(), told))
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["with a schema", "without"])
+def test_labels_that_show_a_worse_score_raise_one_alert(schema: dict[str, object] | None) -> None:
+    events: list[Event] = []
+    with DriftMonitor(interval=60) as monitor:
+        monitor.on_event = events.append
+        told = {"model": "m", "version": "1", "schema": schema, "scores": {"accuracy": 0.9, "other": 1.0}}
+        monitor.emit(Event("model", time.time(), told))
+        for _ in range(20):
+            score(monitor, 45, 5)
+            monitor.flush()
+        assert {event.name for event in events} == {"score"}
+        assert events[-1].attributes["value"] == pytest.approx(0.9)
+        for _ in range(20):
+            score(monitor, 25, 25)
+            monitor.flush()
+        assert [event.name for event in events].count("degradation") == 1
+        monitor.repeat = 0.0
+        monitor.flush()
+        assert [event.name for event in events].count("degradation") == 2
+        assert monitor.scores()["m", "1"].degraded
+        assert monitor.summary()[0]["performance"]["rows"] == 2000
+        families = {f.name: f.samples for f in parser.text_string_to_metric_families(monitor.expose()[1].decode())}
+        assert families["automl_performance_alarm"][0].value == 1
+        assert families["automl_performance_baseline"][0].labels["metric"] == "accuracy"
+
+
+def test_baseline_that_leaves_no_worse_score_still_watches_drift() -> None:
+    with DriftMonitor(interval=60) as monitor:
+        told = {"model": "m", "version": "1", "schema": SCHEMA, "scores": {"accuracy": 0.01}}
+        monitor.emit(Event("model", time.time(), told))
+        predict(monitor, 3.0, rows=1000)
+        score(monitor, 1, 1)
+        monitor.flush()
+        assert (monitor.reports()["m", "1"].status, monitor.scores(), monitor.dropped) == ("drift", {}, 0)
+
+
+def test_labels_of_any_worker_reach_the_leader_and_the_next_one(tmp_path: Path) -> None:
+    told = {"model": "m", "version": "1", "schema": SCHEMA, "scores": {"accuracy": 0.9}}
+    with (
+        DriftMonitor(interval=60, directory=str(tmp_path)) as leader,
+        DriftMonitor(interval=60, directory=str(tmp_path)) as other,
+    ):
+        for monitor in (leader, other):
+            monitor.emit(Event("model", time.time(), told))
+            monitor.flush()
+        score(other, 10, 30)
+        other.flush()
+        leader.flush()
+        assert leader.scores()["m", "1"].rows == 40
+        assert other.summary() == leader.summary()
+        state = leader.scores()
+    with DriftMonitor(interval=60, directory=str(tmp_path)) as later:
+        later.emit(Event("model", time.time(), told))
+        later.flush()
+        assert later.scores() == state

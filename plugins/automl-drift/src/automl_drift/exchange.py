@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ import numpy as np
 from automl_drift.profile import Counts
 
 __all__ = ["Exchange"]
+
+MOST_WAITING = 1000  # files of losses, where nobody leads
 
 
 class Exchange:
@@ -28,7 +31,7 @@ class Exchange:
         self.folder = directory / re.sub(r"[^A-Za-z0-9._-]", "-", key)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._mine = self.folder / f"{os.getpid()}.counts"
-        self._rows = 0
+        self._rows = self._sent = 0
         self._totals: dict[str, Counts] = {}
         self._seen: dict[str, dict[str, Any]] = {}
         self._lock: IO[bytes] | None = None
@@ -40,6 +43,22 @@ class Exchange:
             self._totals[name] = self._totals[name] + more if name in self._totals else more.copy()
         totals = {name: total.tolist() for name, total in self._totals.items()}
         self._write(self._mine, {"rows": self._rows, "counts": totals})
+
+    def send(self, losses: list[float]) -> bool:
+        """Hand losses of labelled rows to the leader; return False where too many wait for one."""
+        if len(list(self.folder.glob("*.losses"))) >= MOST_WAITING:
+            return False
+        self._sent += 1
+        self._write(self.folder / f"{os.getpid()}-{self._sent}-{time.time_ns()}.losses", losses)
+        return True
+
+    def receive(self) -> list[float]:
+        """Take the losses that workers sent, as the leader."""
+        losses: list[float] = []
+        for path in sorted(self.folder.glob("*.losses")):
+            losses += json.loads(path.read_bytes())
+            path.unlink()
+        return losses
 
     def lead(self) -> bool:
         """Return whether this worker leads, taking the lead if nobody has it."""
@@ -72,12 +91,10 @@ class Exchange:
                 del self._seen[path.name]
         return found
 
-    def save(self, state: dict[str, Any], text: str) -> None:
-        """Keep the leader's state, for who leads next, and the text that all workers expose."""
+    def save(self, state: dict[str, Any], text: str, summary: dict[str, Any]) -> None:
+        """Keep the leader's state, for who leads next, and what all workers say of it."""
         self._write(self.folder / "state", {"state": state, "seen": self._seen})
-        temporary = self.folder / f"text.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.folder / "text")
+        self._write(self.folder / "said", {"text": text, "summary": summary})
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that the last leader saved."""
@@ -89,18 +106,19 @@ class Exchange:
         state: dict[str, Any] = body["state"]
         return state
 
-    def text(self) -> str:
-        """Return the text that the leader saved last."""
+    def said(self) -> tuple[str, dict[str, Any]]:
+        """Return the text and the summary that the leader saved last; empty without any."""
         with suppress(FileNotFoundError):
-            return (self.folder / "text").read_text(encoding="utf-8")
-        return ""
+            body = json.loads((self.folder / "said").read_bytes())
+            return body["text"], body["summary"]
+        return "", {}
 
     def close(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _write(self, path: Path, body: dict[str, Any]) -> None:
+    def _write(self, path: Path, body: dict[str, Any] | list[float]) -> None:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
         temporary.write_text(json.dumps(body), encoding="ascii")
         temporary.replace(path)

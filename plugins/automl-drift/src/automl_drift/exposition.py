@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from automl_drift.scored import Scored
 from automl_drift.watch import DRIFT, FEW, Report
 
 __all__ = ["METRICS", "exposition"]
@@ -16,13 +17,35 @@ METRICS = {
     "automl_drift_score": "How far a feature is from its reference, 0 to 1.",
     "automl_drift_impact_score": "A feature's drift times its importance.",
     "automl_drift_evidence_log10": "Evidence of a feature's drift; 0 and below is none.",
+    "automl_performance_alarm": "1 once labels show that the model does worse than allowed, absent without a baseline.",
+    "automl_performance_score": "Score of the latest labelled rows.",
+    "automl_performance_baseline": "Score on rows that were held out of the fit.",
+    "automl_performance_rows": "Labelled rows so far.",
 }
 
 
-def exposition(model: str, version: str, report: Report) -> str:
+def exposition(model: str, version: str, report: Report | None, scored: Scored | None = None) -> str:
     """Return the gauges of one model, with a head for each metric."""
     own = f'model="{_escape(model)}",version="{_escape(version)}"'
     samples: dict[str, list[str]] = {name: [] for name in METRICS}
+    if report is not None:
+        _add_drift(samples, own, report)
+    if scored is not None:
+        measured = f'{{{own},metric="{_escape(scored.metric)}"}}'
+        samples["automl_performance_alarm"].append(f"{{{own}}} {int(scored.degraded)}")
+        samples["automl_performance_baseline"].append(f"{measured} {scored.baseline:.6g}")
+        samples["automl_performance_rows"].append(f"{{{own}}} {scored.rows}")
+        if scored.rows:
+            samples["automl_performance_score"].append(f"{measured} {scored.score:.6g}")
+    lines = []
+    for name, found in samples.items():
+        if found:
+            lines += [f"# HELP {name} {METRICS[name]}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{sample}" for sample in found]
+    return "\n".join(lines) + "\n"
+
+
+def _add_drift(samples: dict[str, list[str]], own: str, report: Report) -> None:
     if report.status != FEW:
         samples["automl_drift_alarm"].append(f"{{{own}}} {int(report.status == DRIFT)}")
     samples["automl_drift_rows"].append(f"{{{own}}} {report.rows}")
@@ -33,10 +56,6 @@ def exposition(model: str, version: str, report: Report) -> str:
         samples["automl_drift_impact_score"].append(f"{labels} {item.impact:.6g}")
         evidence = item.evidence if math.isfinite(item.evidence) else -99.0
         samples["automl_drift_evidence_log10"].append(f"{labels} {evidence:.6g}")
-    lines = []
-    for name, found in samples.items():
-        lines += [f"# HELP {name} {METRICS[name]}", f"# TYPE {name} gauge", *(f"{name}{sample}" for sample in found)]
-    return "\n".join(lines) + "\n"
 
 
 def _escape(text: str) -> str:

@@ -7,19 +7,20 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from threading import Event as Signal
 from threading import Lock, Thread
 from typing import Any
 
-import numpy as np
-
 from automl_core import Event, Monitor
-from automl_core.errors import AutoMLError
+from automl_core.errors import AutoMLError, DataError
 from automl_drift.exchange import Exchange
-from automl_drift.exposition import exposition
-from automl_drift.profile import Counts, Profile, profiles_of_schema
-from automl_drift.watch import DRIFT, Report, Watch
+from automl_drift.performance import METRICS
+from automl_drift.profile import Profile, profiles_of_schema
+from automl_drift.scored import Scored
+from automl_drift.watch import Report
+from automl_drift.watched import Watched
 
 __all__ = ["PREDICTION", "DriftMonitor"]
 
@@ -29,64 +30,23 @@ PATIENCE = 30.0  # seconds that `close` waits for what is due
 log = logging.getLogger("automl.drift")
 
 
-class _Model:
-    """A model's watch, and the counts that await the next look."""
-
-    def __init__(
-        self, name: str, version: str, profiles: list[Profile], exchange: Exchange | None, options: dict[str, Any]
-    ) -> None:
-        self.name, self.version, self.exchange = name, version, exchange
-        self.watch = Watch(profiles, **options)
-        self.counts = {profile.name: np.zeros_like(profile.counts) for profile in profiles}
-        self.rows = 0
-        self.leading = exchange is None
-
-    def take(self, columns: Mapping[str, Any], rows: int) -> None:
-        counts = self.watch.count(columns, rows)
-        short = [name for name, found in counts.items() if found.sum() != rows]
-        if short:
-            raise ValueError(f"column {short[0]!r} does not have {rows} rows")
-        for name, found in counts.items():
-            self.counts[name] += found
-        self.rows += rows
-
-    def look(self) -> None:
-        """Hand the counts on, and bring the watch up to date where this worker leads."""
-        counts, rows = self.counts, self.rows
-        if rows:
-            self.counts, self.rows = {key: np.zeros_like(found) for key, found in counts.items()}, 0
-        if self.exchange is None:
-            batches: list[tuple[dict[str, Counts], int]] = [(counts, rows)] if rows else []
-        else:
-            if rows:
-                self.exchange.publish(counts, rows)
-            if not self.exchange.lead():
-                return
-            if not self.leading:
-                self.leading = True
-                if (state := self.exchange.load()) is not None:
-                    self.watch.restore(state)
-            batches = self.exchange.collect()
-        for found, number in batches:
-            self.watch.add(found, number)
-        if self.exchange is not None and batches:
-            self.exchange.save(self.watch.state(), exposition(self.name, self.version, self.watch.report()))
-
-
 class DriftMonitor(Monitor):
     """Watches the inputs and predictions of served models.
 
     Events, all attributes but `model` optional:
 
     - "model": `model`, `version`, `schema` (`Schema.to_json`), `importances` (by column), `predictions` (of held-out
-      rows): the reference. Each version is watched on its own; the same again changes nothing.
+      rows), `scores` (of held-out rows: accuracy, mae or rmse): the reference. Each version is watched on its own; the
+      same again changes nothing.
     - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` of the same rows.
+    - "label": `model`, `version`, `predictions`, and `truths` of the same rows.
 
     What else arrives is left out. Events are dropped, and counted, when `queue` of them wait, when they name a model
     that was not announced, and when they cannot be read.
 
     Attributes:
-        on_alert: called from the monitor's thread with an Event "drift" when a model begins to drift.
+        on_event: called from the monitor's thread with Event "drift" when a model begins to drift and "drift_ended" when
+            it is over, "degradation" when labels show that it does worse than allowed, "score" when labels came.
     """
 
     def __init__(
@@ -96,20 +56,25 @@ class DriftMonitor(Monitor):
         window: int = 10_000,
         block: int = 100,
         tolerance: float = 0.04,
+        score_tolerance: float = 0.05,
+        score_run_length: int = 100_000,
         interval: float = 1.0,
+        repeat: float = 3600.0,
         queue: int = 10_000,
         directory: str = "",
     ) -> None:
-        self._options = {"run_length": run_length, "window": window, "block": block, "tolerance": tolerance}
+        self._watching = {"run_length": run_length, "window": window, "block": block, "tolerance": tolerance}
+        self._scoring = {"tolerance": score_tolerance, "run_length": score_run_length}
         self._directory = Path(directory) if directory else None
         self._interval, self._limit = interval, queue
         self._queue: deque[Event] = deque()
-        self._models: dict[tuple[str, str], _Model] = {}
+        self._models: dict[tuple[str, str], Watched] = {}
         self._lock = Lock()
         self._stop = Signal()
         self.dropped = 0
-        self.on_alert: Callable[[Event], None] | None = None
-        self._told: set[tuple[str, str]] = set()
+        self.on_event: Callable[[Event], None] | None = None
+        self.repeat = repeat
+        self._told: dict[tuple[str, str, str], float] = {}
         self._thread = Thread(target=self._work, name="automl-drift", daemon=True)
         self._thread.start()
 
@@ -120,18 +85,27 @@ class DriftMonitor(Monitor):
             self._queue.append(event)
 
     def reports(self) -> dict[tuple[str, str], Report]:
-        """Return what is known by model and version, of those that this worker leads."""
+        """Return what is known of inputs by model and version, of those that this worker leads."""
         with self._lock:
-            return {key: model.watch.report() for key, model in self._models.items() if model.leading}
+            found = {key: model.report for key, model in self._models.items() if model.leading}
+        return {key: report for key, report in found.items() if report is not None}
+
+    def scores(self) -> dict[tuple[str, str], Scored]:
+        """Return what labels say by model and version, of those that this worker leads."""
+        with self._lock:
+            found = {key: model.scored for key, model in self._models.items() if model.leading}
+        return {key: scored for key, scored in found.items() if scored is not None}
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what is known of each version, as plain data; the same from every worker of one directory."""
+        with self._lock:
+            found = [model.summary() for _, model in sorted(self._models.items())]
+        return [told for told in found if told]
 
     def expose(self) -> tuple[str, bytes]:
-        """Return drift metrics in Prometheus's text format; the same from every worker of one directory."""
+        """Return metrics in Prometheus's text format; the same from every worker of one directory."""
         with self._lock:
-            models = [model for _, model in sorted(self._models.items())]
-            parts = [
-                exposition(m.name, m.version, m.watch.report()) if m.exchange is None else m.exchange.text()
-                for m in models
-            ]
+            parts = [model.text() for _, model in sorted(self._models.items())]
         body = "\n".join(_grouped([line for part in parts for line in part.splitlines()]))
         return "text/plain; version=0.0.4; charset=utf-8", f"{body}\n".encode() if body else b""
 
@@ -140,15 +114,16 @@ class DriftMonitor(Monitor):
         with self._lock:
             while self._queue:
                 self._take(self._queue.popleft())
-            alerts = []
+            found = []
             for key, model in self._models.items():
+                labelled = False
                 try:
-                    model.look()
+                    labelled = model.look()
                 except (AutoMLError, OSError, ValueError) as error:
                     log.warning("drift of model %r cannot be brought up to date: %s", model.name, error)
-                alerts += self._changes(key, model)
-        for alert in alerts:
-            self._tell(alert)
+                found += self._changes(key, model, labelled)
+        for event in found:
+            self._tell(event)
 
     def close(self) -> None:
         if self._stop.is_set():
@@ -156,8 +131,7 @@ class DriftMonitor(Monitor):
         self._stop.set()
         self._thread.join(PATIENCE)
         for model in self._models.values():
-            if model.exchange is not None:
-                model.exchange.close()
+            model.close()
 
     def _work(self) -> None:
         while not self._stop.wait(self._interval):
@@ -165,10 +139,11 @@ class DriftMonitor(Monitor):
         self.flush()
 
     def _take(self, event: Event) -> None:
-        if event.name not in ("model", "prediction"):
+        take = {"model": self._announce, "prediction": self._predict, "label": self._label}.get(event.name)
+        if take is None:
             return
         try:
-            (self._announce if event.name == "model" else self._predict)(event.attributes)
+            take(event.attributes)
         except Exception as error:  # noqa: BLE001 - an event of any shape must not end the thread
             self.dropped += 1
             log.debug("an event %r was dropped: %r", event.name, error)
@@ -178,23 +153,36 @@ class DriftMonitor(Monitor):
         profiles = profiles_of_schema(told["schema"], told.get("importances")) if told.get("schema") else []
         if told.get("predictions") is not None:
             profiles.append(Profile.of(PREDICTION, told["predictions"]))
+        exchange = None
+        scores = {metric: float(value) for metric, value in (told.get("scores") or {}).items() if metric in METRICS}
+        if self._directory is not None:
+            state = blake2b("".join(p.key for p in profiles).encode() + repr(sorted(scores.items())).encode())
+            exchange = Exchange(self._directory, f"{name}-{version}-{state.hexdigest()[:40]}")
+        try:
+            new = self._make(name, version, profiles, scores, exchange)
+        except DataError as error:
+            log.warning("the score of model %r cannot be watched: %s", name, error)
+            new = self._make(name, version, profiles, {}, exchange)
         old = self._models.get((name, version))
         if old is not None:
-            if [p.key for p in old.watch.profiles] == [p.key for p in profiles]:
+            if old.key == new.key:
                 return
-            if old.exchange is not None:
-                old.exchange.close()
-            self._told.discard((name, version))
-        exchange = None
-        if self._directory is not None:
-            exchange = Exchange(self._directory, f"{name}-{version}-{'-'.join(p.key for p in profiles)[:40]}")
-        self._models[name, version] = _Model(name, version, profiles, exchange, self._options)
+            self._forget((name, version))
+        self._models[name, version] = new
         if len(self._models) > MOST_VERSIONS:
-            oldest = next(iter(self._models))
-            gone = self._models.pop(oldest)
-            self._told.discard(oldest)
-            if gone.exchange is not None:
-                gone.exchange.close()
+            self._forget(next(iter(self._models)))
+
+    def _make(
+        self, name: str, version: str, profiles: list[Profile], scores: Mapping[str, float], exchange: Exchange | None
+    ) -> Watched:
+        return Watched(name, version, profiles, scores, exchange, watching=self._watching, scoring=self._scoring)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._models.pop(key).close()
+        self._told = {told: moment for told, moment in self._told.items() if told[:2] != key}
+
+    def _label(self, told: Mapping[str, Any]) -> None:
+        self._models[str(told["model"]), str(told.get("version", ""))].label(told["predictions"], told["truths"])
 
     def _predict(self, told: Mapping[str, Any]) -> None:
         columns = dict(told.get("inputs") or {})
@@ -204,26 +192,58 @@ class DriftMonitor(Monitor):
         if rows:
             self._models[str(told["model"]), str(told.get("version", ""))].take(columns, rows)
 
-    def _changes(self, key: tuple[str, str], model: _Model) -> list[Event]:
-        if not model.leading or model.watch.status != DRIFT:
-            self._told.discard(key)
-            return []
-        if key in self._told:
-            return []
-        self._told.add(key)
-        report = model.watch.report()
-        blamed = [{"feature": f.profile.name, "effect": f.effect, "impact": f.impact} for f in report.findings[:20]]
-        evidence = report.evidence if math.isfinite(report.evidence) else None
-        told = {"model": model.name, "version": model.version, "rows": report.rows, "drifted": list(report.drifted)}
-        return [Event("drift", time.time(), {**told, "evidence_log10": evidence, "features": blamed})]
+    def _changes(self, key: tuple[str, str], model: Watched, labelled: bool) -> list[Event]:
+        """Return what is news of a model; an alert again every `repeat` seconds while its cause lasts."""
+        own = {"model": model.name, "version": model.version}
+        found = []
+        if not model.drifts and (*key, "drift") in self._told:
+            found.append(Event("drift_ended", time.time(), own))
+        if self._due((*key, "drift"), model.drifts):
+            found.append(_drift_event(own, model.report))
+        scored = model.scored if labelled else None
+        if scored is not None:
+            told = {**own, "metric": scored.metric, "value": scored.score, "rows": scored.rows}
+            found.append(Event("score", time.time(), told))
+        if self._due((*key, "degradation"), model.degraded) and (scored := model.scored) is not None:
+            found.append(Event("degradation", time.time(), {**own, **scored.to_json()}))
+        return found
 
-    def _tell(self, alert: Event) -> None:
-        log.warning("model %r drifts: %s", alert.attributes["model"], ", ".join(alert.attributes["drifted"]))
-        if self.on_alert is not None:
+    def _due(self, alert: tuple[str, str, str], holds: bool) -> bool:
+        """Return whether an alert is to be told now."""
+        if not holds:
+            self._told.pop(alert, None)
+            return False
+        now = time.monotonic()
+        if now - self._told.get(alert, -math.inf) < self.repeat:
+            return False
+        self._told[alert] = now
+        return True
+
+    def _tell(self, event: Event) -> None:
+        told = event.attributes
+        if event.name == "drift":
+            log.warning("model %r drifts: %s", told["model"], ", ".join(told["drifted"]))
+        elif event.name == "degradation":
+            log.warning(
+                "model %r does worse: %s %.4g instead of %.4g",
+                told["model"],
+                told["metric"],
+                told["score"],
+                told["baseline"],
+            )
+        if self.on_event is not None:
             try:
-                self.on_alert(alert)
+                self.on_event(event)
             except Exception:
-                log.exception("the listener of drift alerts failed")
+                log.exception("who listens to the drift monitor failed")
+
+
+def _drift_event(own: Mapping[str, str], report: Report | None) -> Event:
+    assert report is not None  # noqa: S101 - what drifts has a watch
+    blamed = [{"feature": f.profile.name, "effect": f.effect, "impact": f.impact} for f in report.findings[:20]]
+    evidence = report.evidence if math.isfinite(report.evidence) else None
+    told = {**own, "rows": report.rows, "drifted": list(report.drifted)}
+    return Event("drift", time.time(), {**told, "evidence_log10": evidence, "features": blamed})
 
 
 def _grouped(lines: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = ["METRICS", "PerformanceMonitor"]
 
 BETS = np.array([0.03, 0.1, 0.3, 0.7])
 CEILING = 1e250
+_KEPT = ("rows", "degraded", "_mean", "_squares", "_bound", "_allowed")
 
 
 def _wrong(prediction: Any, label: Any) -> float:
@@ -133,12 +134,24 @@ class PerformanceMonitor:
         Raises:
             DataError: the loss of the two is not a finite number.
         """
+        self.take(self.loss(prediction, label))
+
+    def loss(self, prediction: Any, label: Any) -> float:
+        """Return the loss of one row, which `take` takes here or in another process.
+
+        Raises:
+            DataError: the loss of the two is not a finite number.
+        """
         try:
             loss = self._loss(prediction, label)
         except (TypeError, ValueError) as error:
             raise DataError(f"{prediction!r} and {label!r} have no {self.metric}: {error}.") from error
         if not math.isfinite(loss):
             raise DataError(f"{prediction!r} and {label!r} have no finite {self.metric}; give finite numbers.")
+        return loss
+
+    def take(self, loss: float) -> None:
+        """Take the loss of one row."""
         self._recent.append(loss)
         self.rows += 1
         change = loss - self._mean
@@ -148,6 +161,18 @@ class PerformanceMonitor:
             self._sums = np.minimum((1 + self._sums) * (1 + BETS * (loss / self._allowed - 1)), CEILING)
             self._bound = float(self._sums.mean())
             self.degraded = self.degraded or self._bound >= self.run_length
+
+    def state(self) -> dict[str, Any]:
+        """Return what was learned of losses, as plain lists and numbers, for `restore` after a restart."""
+        own = {name: getattr(self, name) for name in _KEPT}
+        return {**own, "_sums": self._sums.tolist(), "_recent": list(self._recent)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken, with the baseline of then."""
+        for name in _KEPT:
+            setattr(self, name, state[name])
+        self._sums = np.array(state["_sums"])
+        self._recent = deque(state["_recent"], maxlen=self._recent.maxlen)
 
     def check_degradation(self) -> tuple[bool, Score]:
         """Return whether the score fell below what is allowed, and the score of the latest labels, NaN without any.

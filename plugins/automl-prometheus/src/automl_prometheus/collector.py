@@ -51,6 +51,8 @@ class MetricsCollector:
         self._loaded = Gauge(
             "automl_model_loaded_timestamp_seconds", "When this version was loaded.", [*model, "version"], **latest
         )
+        self._labels = Counter("automl_labels", "Predictions whose truth came.", model, **make)
+        self._age = Gauge("automl_label_age_seconds", "From a prediction to its truth, of late.", model, **latest)
         self._children: dict[str, tuple[Any, ...]] = {}
         self._lock = Lock()
 
@@ -98,6 +100,12 @@ class MetricsCollector:
 
     def record_alert(self, model_id: str, kind: str) -> None:
         self._alerts.labels(self._name(model_id), kind).inc()
+
+    def record_labels(self, model_id: str, rows: int, age: float) -> None:
+        """Count predictions whose truth came; `age` is the longest wait for it, in seconds."""
+        name = self._name(model_id)
+        self._labels.labels(name).inc(rows)
+        self._age.labels(name).set(age)
 
     def record_dropped(self) -> None:
         self._dropped.inc()

@@ -11,8 +11,8 @@ from automl_prometheus.collector import CONTENT_TYPE, MetricsCollector
 
 __all__ = ["PrometheusMonitor"]
 
-# Kinds of errors that are the caller's, as HTTP's 4xx.
-REFUSED = frozenset({"DataError", "TooManyRows", "Unknown"})
+# Kinds of errors that are the caller's; of HTTP's 4xx, 429 is not: the service was too slow.
+REFUSED = frozenset({"DataError", "TooManyRows", "Unknown", *map(str, range(400, 429)), *map(str, range(430, 500))})
 log = logging.getLogger("automl.prometheus")
 
 
@@ -26,7 +26,8 @@ class PrometheusMonitor(Monitor):
       `shadow` are left out, as their answers went to nobody.
     - "failure": `model`, `errors` (a count by kind); those of the caller count as requests alone.
     - "score": `model`, `metric`, `value`.
-    - any event with a `model` named "drift", "degradation" or "retraining": an alert of that kind.
+    - any event with a `model` named "drift" or "degradation": an alert of that kind.
+    - "label": `model`, `truths`, `ages` (seconds from prediction to truth).
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class PrometheusMonitor(Monitor):
             "score": self._score,
             "drift": self._alert,
             "degradation": self._alert,
-            "retraining": self._alert,
+            "label": self._label,
         }
 
     def emit(self, event: Event) -> None:
@@ -72,6 +73,9 @@ class PrometheusMonitor(Monitor):
 
     def _score(self, _: Event, told: Mapping[str, Any]) -> None:
         self.metrics.set_score(str(told["model"]), str(told["metric"]), float(told["value"]))
+
+    def _label(self, _: Event, told: Mapping[str, Any]) -> None:
+        self.metrics.record_labels(str(told["model"]), len(told["truths"]), max(told["ages"], default=0.0))
 
     def _alert(self, event: Event, told: Mapping[str, Any]) -> None:
         self.metrics.record_alert(str(told["model"]), event.name)

@@ -23,6 +23,7 @@ from automl_starlette.bodies import Disconnected, read_body
 from automl_starlette.decoding import decode
 from automl_starlette.encoding import JSON, dump_json, encode
 from automl_starlette.keys import Keys
+from automl_starlette.labels import read_labels
 from automl_starlette.pages import make_pages
 from automl_starlette.problems import Problem, to_problem
 from automl_starlette.state import State
@@ -37,6 +38,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 OPEN = ("/health/", "/v2/health/", "/static/", "/ping")  # what needs no key
+LABELS = "/labels"
 EXPLAINED = 1000  # rows of one explanation
 log = logging.getLogger("automl.server")
 access = logging.getLogger("automl.access")
@@ -50,6 +52,7 @@ class Request:
     headers: Mapping[bytes, bytes]
     query: Mapping[str, str]
     body: bytes
+    id: str
 
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in ("1", "true", "yes")
@@ -71,6 +74,7 @@ class Application:
             "/invocations": self._predict,
             "/predict_proba": self._predict_proba,
             "/explain": self._explain,
+            LABELS: self._label,
         }
         self._prefix, self._numbers = os.urandom(6).hex(), count()
 
@@ -130,7 +134,9 @@ class Application:
                 self.keys.check(headers)
             body = await read_body(receive, headers, limit=self.settings.max_body, seconds=self.settings.body_timeout)
             query = scope["query_string"]
-            request = Request(scope["path"], headers, _read_query(query) if query else {}, body)
+            request = Request(
+                scope["path"], headers, _read_query(query) if query else {}, body, request_id[:128].decode("latin-1")
+            )
             found, payload = await work(request)
             status = 200
         except Disconnected:
@@ -143,8 +149,9 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": found})
         await send({"type": "http.response.body", "body": payload})
         seconds = perf_counter() - started
-        counters.add("requests")
-        counters.time(seconds)
+        if scope["path"] != LABELS:
+            counters.add("requests")
+            counters.time(seconds)
         if self.settings.access_log:
             _log_access(scope, status, seconds, request_id, len(payload))
 
@@ -174,7 +181,7 @@ class Application:
     async def _say(self, request: Request, *, proba: bool) -> tuple[Headers, bytes]:
         name, version, key = _which(request)
         data = self._decode(request, name, version, key)
-        answer = await self._ask(data, name, version, key)
+        answer = await self._ask(data, name, version, key, request_id=request.id)
         kind, payload = encode(answer, request.headers.get(b"accept", b""), proba=proba)
         return [(b"content-type", kind)], payload
 
@@ -182,8 +189,10 @@ class Application:
         names = self.service.find(name, version, key=key or "any").model.names
         return decode(request.body, request.headers.get(b"content-type", b""), names)
 
-    async def _ask(self, data: Any, name: str, version: str, key: str = "") -> Any:
-        begun = self.service.begin(data, name=name, version=version, key=key, deadline=self.settings.deadline)
+    async def _ask(self, data: Any, name: str, version: str, key: str = "", *, request_id: str) -> Any:
+        begun = self.service.begin(
+            data, name=name, version=version, key=key, deadline=self.settings.deadline, request_id=request_id
+        )
         if isinstance(begun, Future):
             return await asyncio.wait_for(asyncio.wrap_future(begun), self.settings.deadline)
         return begun
@@ -197,7 +206,7 @@ class Application:
             served.model.names,
             classes=served.model.task != "regression",
         )
-        return asked.answer(await self._ask(asked.data, name, version))
+        return asked.answer(await self._ask(asked.data, name, version, request_id=request.id))
 
     async def _explain(self, request: Request) -> tuple[Headers, bytes]:
         name, version, key = _which(request)
@@ -206,6 +215,10 @@ class Application:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(None, _explain, served, data)
         return [(b"content-type", JSON)], await asyncio.wait_for(work, self.settings.deadline)
+
+    async def _label(self, request: Request) -> tuple[Headers, bytes]:
+        truths = read_labels(request.body)
+        return [(b"content-type", JSON)], dump_json(await asyncio.to_thread(self.service.label, truths))
 
 
 def create_app(service: Any, settings: ServerSettings, state: State | None = None) -> Any:

@@ -14,6 +14,7 @@ ERRORS = {
     "404": "There is no such model or version.",
     "413": "Too many bytes or rows.",
     "415": "The content type or encoding is not known.",
+    "503": "A file or service behind this one does not answer.",
     "429": "Too much waits already; see Retry-After.",
     "504": "The prediction took longer than the deadline.",
 }
@@ -33,6 +34,7 @@ def describe_api(card: dict[str, Any]) -> dict[str, Any]:
             "/predict": {"post": _predict("predict", "Predict rows", card)},
             "/predict_proba": {"post": _predict("predict_proba", "Predict rows with probabilities", card)},
             "/explain": {"post": _explain(card)},
+            "/labels": {"post": _labels()},
             "/models": {"get": _get("models", "List models and versions", {"type": "array"})},
             "/models/{name}": {
                 "get": {**_get("model", "Describe a model", {"type": "object"}), "parameters": [_name()]}
@@ -110,6 +112,25 @@ def _explain(card: dict[str, Any]) -> dict[str, Any]:
     answer = {"type": "object", "properties": said, "required": ["contributions", "base", "predictions"]}
     told["responses"]["200"] = _json("Contributions by column; with the base they sum to the prediction.", answer)
     return told
+
+
+def _labels() -> dict[str, Any]:
+    item = {
+        "type": "object",
+        "properties": {"request_id": {"type": "string", "description": "The X-Request-ID of the answer."}, "truth": {}},
+        "required": ["request_id", "truth"],
+        "additionalProperties": False,
+    }
+    schema = {"anyOf": [item, {"type": "array", "items": item}]}
+    example = {"request_id": "order-17", "truth": 1}
+    body = {"application/json": {"schema": schema, "examples": {"label": {"value": example}}}}
+    said = {"type": "object", "additionalProperties": {"type": "integer"}}
+    return {
+        "operationId": "labels",
+        "summary": "Say what was true of earlier requests",
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": _json("How many were joined, wait, or came twice.", said), **_errors()},
+    }
 
 
 def _label(card: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Problem(AutoMLError):
 
 
 # The service's errors are known by name: a plugin does not import the sdk.
-STATUS = {"Unknown": 404, "TooManyRows": 413, "Expired": 504}
+STATUS = {"Unknown": 404, "TooManyRows": 413, "ComponentUnavailable": 503, "Expired": 504}
 
 
 def to_problem(error: BaseException) -> Problem | None:

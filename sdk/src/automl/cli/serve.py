@@ -14,7 +14,7 @@ __all__ = ["serve"]
     examples=[
         "automl serve model.automl",
         "automl serve model.automl --workers 4 --host 0.0.0.0 --port 8000",
-        "automl serve models:/income@champion",
+        "automl serve models:/income@champion --ledger rows.sqlite",
     ],
 )
 @click.argument("model", envvar="AUTOML_MODEL_URI")
@@ -26,6 +26,7 @@ __all__ = ["serve"]
 @click.option(
     "--cache", "policy", type=click.Choice(["auto", "always", "never"]), help="Whether to ask a shared cache."
 )
+@click.option("--ledger", help="A FILE that keeps inputs and predictions until their truth comes (POST /labels).")
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def serve(
     model: str,
@@ -35,6 +36,7 @@ def serve(
     name: str,
     model_id: str,
     policy: str | None,
+    ledger: str | None,
     allow_pickle: bool,
 ) -> None:
     """Answer predictions of a saved MODEL over HTTP until Ctrl-C; see `automl plugins starlette` for all settings."""
@@ -48,6 +50,7 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = read_options(os.environ)
+    options = replace(options, cache=policy or options.cache, ledger=ledger or options.ledger)
     run_server(
         model,
         host=host,
@@ -56,6 +59,6 @@ def serve(
         name=name,
         model_id=model_id,
         allow_pickle=allow_pickle,
-        options=replace(options, cache=policy) if policy else options,
+        options=options,
         settings=with_services(load_settings(), model),
     )

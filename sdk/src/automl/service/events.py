@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_core import REGRESSION, DataError, Event, Monitor
+from automl.service.ledger import Joined, Ledger, Prediction
+from automl_core import REGRESSION, AutoMLError, DataError, Event, Monitor
 
 if TYPE_CHECKING:
+    from automl.model import Model
     from automl.service.answers import Answer
     from automl.service.served import Served
 
@@ -38,12 +40,13 @@ log = logging.getLogger("automl.service")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One answered request."""
+    """One answered request; `request` is the id under which its truth may come."""
 
     answer: Answer
     data: Any
     seconds: float
     shadows: tuple[Served, ...] = ()
+    request: str = ""
 
 
 class EventPump:
@@ -51,12 +54,20 @@ class EventPump:
 
     Args:
         dropped: is told how many were dropped.
+        ledger: keeps predictions until their truth comes.
     """
 
     def __init__(
-        self, monitors: Sequence[Monitor], *, limit: int, sample_rows: int, dropped: Callable[[int], None]
+        self,
+        monitors: Sequence[Monitor],
+        *,
+        limit: int,
+        sample_rows: int,
+        dropped: Callable[[int], None],
+        ledger: Ledger | None = None,
     ) -> None:
         self._monitors, self._limit, self._sample_rows, self._dropped = tuple(monitors), limit, sample_rows, dropped
+        self._ledger = ledger
         self._seen: deque[Seen] = deque()
         self._failed: deque[tuple[str, str]] = deque(maxlen=limit)
         self._announced: set[tuple[str, str, bytes]] = set()
@@ -73,6 +84,21 @@ class EventPump:
 
     def fail(self, model: str, kind: str) -> None:
         self._failed.append((model, kind))
+
+    def join(self, joined: Sequence[Joined]) -> None:
+        """Tell monitors of predictions whose truth is known now."""
+        groups: dict[tuple[str, str], list[Joined]] = {}
+        for one in joined:
+            groups.setdefault((one.model, one.version), []).append(one)
+        for (model, version), group in groups.items():
+            told = {
+                "model": model,
+                "version": version,
+                "predictions": [value for one in group for value in one.predictions],
+                "truths": [value for one in group for value in one.truths],
+                "ages": [one.age for one in group],
+            }
+            self._emit(Event("label", time(), told))
 
     def close(self) -> None:
         """Tell what is left, then end."""
@@ -98,6 +124,21 @@ class EventPump:
         for model in sorted({model for model, _ in failed}):
             errors = {kind: count for (name, kind), count in failed.items() if name == model}
             self._emit(Event("failure", time(), {"model": model, "errors": errors}))
+        if self._ledger is not None:
+            self._keep(self._ledger, [one for one in seen if one.request])
+
+    def _keep(self, ledger: Ledger, seen: Sequence[Seen]) -> None:
+        """Write predictions down, and join the labels that were faster."""
+        try:
+            if seen:
+                ledger.record([remember(one) for one in seen])
+            self.join(ledger.settle())
+        except AutoMLError as error:
+            self._dropped(len(seen))
+            log.warning("predictions are not kept for their labels: %s", error)
+        except Exception:
+            self._dropped(len(seen))
+            log.exception("predictions cannot be kept for their labels")
 
     def _shadow(self, seen: Seen, served: Served) -> dict[str, Any]:
         from automl.service.answers import Answer
@@ -137,9 +178,29 @@ def announce(served: Served) -> dict[str, Any]:
         "model": served.name,
         "version": served.version,
         "metric": model.metric,
+        "scores": held_out_score(model),
         "schema": None if model.schema is None else model.schema.to_json(),
         "importances": importances,
     }
+
+
+def held_out_score(model: Model) -> dict[str, float]:
+    """Return accuracy or RMSE on rows that the model had not seen in its fit; empty where those are not known."""
+    evidence = model.evidence
+    if evidence is None or not len(evidence.rows):
+        return {}
+    if model.task == REGRESSION:
+        return {"rmse": float(np.sqrt(np.mean((evidence.target - evidence.prediction) ** 2)))}
+    said = model.decide(evidence.prediction.astype(np.float64))
+    truth = model.classes_[evidence.target.astype(np.intp)]
+    return {"accuracy": float(np.mean(said == truth))}
+
+
+def remember(one: Seen) -> Prediction:
+    """Return what the ledger keeps of a request."""
+    served = one.answer.served
+    inputs = to_columns(one.data, served.model.names, one.answer.rows)
+    return Prediction(one.request, served.name, served.version, time(), inputs, one.answer.labels.tolist())
 
 
 def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:

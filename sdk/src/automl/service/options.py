@@ -28,6 +28,9 @@ class ServiceOptions:
         reload_seconds: how often files and aliases of models are looked at; 0 for never.
         sample_rows: how many rows at most an event carries to monitors.
         max_events: how many requests wait for monitors before some are dropped.
+        ledger: a file that keeps inputs and predictions until their truth comes, for monitors and later fits; empty for
+            none. Workers share it.
+        ledger_requests: how many requests it keeps.
     """
 
     max_rows: int = 100_000
@@ -39,11 +42,13 @@ class ServiceOptions:
     reload_seconds: float = 5.0
     sample_rows: int = 1_000
     max_events: int = 10_000
+    ledger: str = ""
+    ledger_requests: int = 1_000_000
 
     def __post_init__(self) -> None:
         if self.cache not in POLICIES:
             raise SettingsError(f"the cache policy {self.cache!r} is unknown; it is one of: {', '.join(POLICIES)}.")
-        for name in ("max_rows", "deadline", "cache_ttl", "batch_above", "max_events"):
+        for name in ("max_rows", "deadline", "cache_ttl", "batch_above", "max_events", "ledger_requests"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
         for name in ("local_rows", "reload_seconds", "sample_rows"):

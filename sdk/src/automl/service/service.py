@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from automl.model import Model
+from automl.service.alerts import Alerts
 from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
 from automl.service.batching import Batcher
 from automl.service.card import describe_model
 from automl.service.counters import Counters
 from automl.service.events import EventPump, Seen
+from automl.service.ledger import Ledger
 from automl.service.options import ServiceOptions
 from automl.service.routes import Route, make_route
 from automl.service.rows import RowCache
 from automl.service.second import SecondCache
 from automl.service.served import Served, Source, serve_model
 from automl.service.watching import Watcher, locator
-from automl_core import Component, Plugins
+from automl_core import Component, DataError, Plugins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +60,8 @@ class PredictionService(Component):
         self.plugins, self.options = plugins, options or ServiceOptions()
         self.counters = counters or Counters()
         self.monitors: Mapping[str, Monitor] = {}
+        self.alerts = Alerts({}, None)
+        self.ledger = Ledger(self.options.ledger, limit=self.options.ledger_requests) if self.options.ledger else None
         self.local = RowCache(self.options.local_rows)
         self._given_cache, self.second = cache, None if cache is None else self._second(cache)
         self._routes: dict[str, Route] = {}
@@ -195,6 +199,7 @@ class PredictionService(Component):
             return
         if self.plugins is not None:
             self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
+            self.alerts = Alerts(self.monitors, self.plugins)
             # The cache in this process is always there: "memory" would be a second one of the same kind.
             if self.second is None and self.plugins.settings.cache != "memory":
                 self.second = self._second(self.plugins.build("cache", self.plugins.settings.cache))
@@ -204,7 +209,7 @@ class PredictionService(Component):
             served.measure()
         if self.second is not None and self.options.cache != "never":
             self.second.measure()
-        if self.monitors or self._has_shadows():
+        if self.monitors or self.ledger or self._has_shadows():
             self._pump = self._make_pump()
         self._batcher = Batcher(self._run)
         self._watcher.start()
@@ -219,6 +224,8 @@ class PredictionService(Component):
             self._pump.close()
         for monitor in self.monitors.values():
             monitor.close()
+        if self.ledger is not None:
+            self.ledger.close()
         if self.second is not None and self._given_cache is None:
             self.second.cache.close()
             self.second = None
@@ -241,6 +248,7 @@ class PredictionService(Component):
             limit=self.options.max_events,
             sample_rows=self.options.sample_rows,
             dropped=lambda count: self.counters.add("dropped_events", count),
+            ledger=self.ledger,
         )
 
     def _start_pump(self) -> None:
@@ -250,21 +258,29 @@ class PredictionService(Component):
 
     # ---- predict
 
-    def predict(self, data: Any, *, name: str = "", version: str = "", key: str = "") -> Answer:
+    def predict(self, data: Any, *, name: str = "", version: str = "", key: str = "", request_id: str = "") -> Answer:
         """Predict rows, and wait for the answer.
 
         Args:
             data: whatever `Model.predict` takes but a path.
+            request_id: under which `label` takes the truth later, where the options name a ledger.
 
         Raises:
             DataError: the model cannot take the data. Unknown: there is no such model. TooManyRows. Overloaded.
             Expired: the rows waited for longer than the deadline.
         """
-        answer = self.begin(data, name=name, version=version, key=key)
+        answer = self.begin(data, name=name, version=version, key=key, request_id=request_id)
         return answer.result() if isinstance(answer, Future) else answer
 
     def begin(
-        self, data: Any, *, name: str = "", version: str = "", key: str = "", deadline: float | None = None
+        self,
+        data: Any,
+        *,
+        name: str = "",
+        version: str = "",
+        key: str = "",
+        deadline: float | None = None,
+        request_id: str = "",
     ) -> Answer | Future[Answer]:
         """Predict rows at once where that is fast, else return the future of an answer; raises as `predict`."""
         if self._batcher is None:
@@ -279,9 +295,9 @@ class PredictionService(Component):
             raise TooManyRows(f"the request has {rows} rows; at most {self.options.max_rows} are allowed.")
         answer = self._at_once(served, values, rows)
         if answer is not None:
-            self._count(answer, data, started)
+            self._count(answer, data, started, request_id)
             return answer
-        return self._later(served, values, data, started, deadline or self.options.deadline)
+        return self._later(served, values, (data, started, request_id), deadline or self.options.deadline)
 
     def _at_once(self, served: Served, values: NDArray[np.float32], rows: int) -> Answer | None:
         """Answer what is known or fast; None for what belongs to the thread."""
@@ -299,7 +315,7 @@ class PredictionService(Component):
         return Answer(served, said)
 
     def _later(
-        self, served: Served, values: NDArray[np.float32], data: Any, started: float, deadline: float
+        self, served: Served, values: NDArray[np.float32], asked: tuple[Any, float, str], deadline: float
     ) -> Future[Answer]:
         assert self._batcher is not None  # noqa: S101 - `begin` starts
         try:
@@ -308,16 +324,16 @@ class PredictionService(Component):
             self.counters.add("refused")
             raise
         self.counters.set("pending_rows", self._batcher.rows)
-        future.add_done_callback(lambda done: self._done(done, data, started))
+        future.add_done_callback(lambda done: self._done(done, asked))
         return future
 
-    def _done(self, future: Future[Answer], data: Any, started: float) -> None:
+    def _done(self, future: Future[Answer], asked: tuple[Any, float, str]) -> None:
         if self._batcher is not None:
             self.counters.set("pending_rows", self._batcher.rows)
         if not future.cancelled() and future.exception() is None:
-            self._count(future.result(), data, started)
+            self._count(future.result(), *asked)
 
-    def _count(self, answer: Answer, data: Any, started: float) -> None:
+    def _count(self, answer: Answer, data: Any, started: float, request_id: str) -> None:
         seconds, counters = perf_counter() - started, self.counters
         counters.add("rows", answer.rows)
         if answer.hits:
@@ -327,7 +343,25 @@ class PredictionService(Component):
         if shadows and self._pump is None:
             self._start_pump()
         if self._pump is not None:
-            self._pump.add(Seen(answer, data, seconds, shadows))
+            self._pump.add(Seen(answer, data, seconds, shadows, request_id))
+
+    def label(self, truths: Mapping[str, Any]) -> dict[str, int]:
+        """Say what was true of requests that were answered, by request id; see `Ledger.label`.
+
+        Args:
+            truths: a value for a request of one row, else a list with a value per row.
+
+        Raises:
+            DataError: the options name no ledger, or a label does not fit its request; then none is taken.
+            ComponentUnavailable: the ledger cannot be written.
+        """
+        if self.ledger is None:
+            raise DataError("this service keeps no predictions to join labels with: name a file as its ledger.")
+        listed = [(request, truth if isinstance(truth, list) else [truth]) for request, truth in truths.items()]
+        counts, joined = self.ledger.label(listed)
+        if self._pump is not None:
+            self._pump.join(joined)
+        return counts
 
     def failed(self, name: str, kind: str) -> None:
         """Count a request that got no answer, and tell monitors."""

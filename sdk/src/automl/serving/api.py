@@ -84,13 +84,14 @@ def run_server(
         PluginError, SettingsError: the server is not installed, or a setting is wrong.
         ComponentUnavailable: the address is taken.
     """
+    from automl.serving.workers import meeting_places
     from automl_core import Plugins
 
     settings = settings or _load_settings()
     told = {"host": host, "port": port, "workers": workers, **server}
     block = {**settings.plugins.get(settings.server, {}), **{k: v for k, v in told.items() if v is not None}}
     settings = settings.model_copy(update={"plugins": {**settings.plugins, settings.server: block}})
-    with Plugins(settings).build("server", settings.server) as component:
+    with meeting_places(settings) as settings, Plugins(settings).build("server", settings.server) as component:
         service = make_service(
             model, name=name, model_id=model_id, cache=cache, options=options, settings=settings,
             allow_pickle=allow_pickle,
