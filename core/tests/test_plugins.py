@@ -114,8 +114,11 @@ def test_missing_plugin_offers_the_closest(plugin: Install, host: Host) -> None:
 
 
 def test_missing_first_party_plugin_names_its_distribution(host: Host) -> None:
-    with pytest.raises(PluginError, match="Install it with: pip install automl-azure"):
-        host().build("storage", "azure")
+    plugins = host()
+    plugins.found.pop("azure", None)
+    for word in ("azure", "az://container/folder"):
+        with pytest.raises(PluginError, match="Install it with: pip install automl-azure"):
+            plugins.build("storage", word)
 
 
 def test_advice_names_no_foreign_distribution(host: Host) -> None:

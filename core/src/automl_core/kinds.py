@@ -33,6 +33,7 @@ __all__ = [
     "Exports",
     "Exposes",
     "Learner",
+    "Located",
     "Lockable",
     "Monitor",
     "Portable",
@@ -102,6 +103,31 @@ class Tabular(Protocol):
         Raises:
             DataError: the data is missing, unreadable or of an unknown format.
         """
+        ...
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A storage that also reads and writes whole files at URIs of its scheme, beside its logs and blobs."""
+
+    def locate(self, uri: str) -> list[str]:
+        """Return the URIs of the files that a file, folder or glob stands for, sorted.
+
+        Raises:
+            DataError: there is none.
+        """
+        ...
+
+    def open_uri(self, uri: str) -> BinaryIO:
+        """Open a file for reading anywhere in it.
+
+        Raises:
+            DataError: there is none.
+        """
+        ...
+
+    def put_uri(self, uri: str, data: bytes) -> None:
+        """Write a file atomically: a reader sees the old one or the new one."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from automl_core.discovery import FIRST_PARTY, GROUP, Found, Installed, discover
 from automl_core.errors import AutoMLError, PluginError, did_you_mean
 from automl_core.kinds import KINDS, Component
 from automl_core.providers import Context, Provider
+from automl_core.remote.schemes import plugin_of, scheme_of
 
 if TYPE_CHECKING:
     from automl_core.settings import Settings
@@ -73,8 +74,8 @@ class Plugins:
         return self._found
 
     def installed(self, name: str) -> bool:
-        """Whether a plugin of this name ("ray" or "ray.actors") is installed; says nothing about its health."""
-        return name.partition(".")[0] in self.found
+        """Whether the plugin of a word ("ray", "ray.actors", "s3://bucket") is installed; says nothing about its health."""
+        return plugin_of(name) in self.found
 
     def infos(self) -> list[PluginInfo]:
         """Describe every installed plugin, sorted by name."""
@@ -136,12 +137,14 @@ class Plugins:
         """Return (full name, provider) for a word in settings: one of a plugin's providers, or all of them.
 
         "sklearn" stands for the provider of that name where there is one, else for all that the plugin has of this
-        kind, named "sklearn.linear" and so on; "sklearn.linear" stands for that one.
+        kind, named "sklearn.linear" and so on; "sklearn.linear" stands for that one. A URI stands for the plugin of its
+        scheme.
 
         Raises:
             PluginError: see `activate`; or the plugin provides no such thing.
         """
-        plugin, _, wanted = name.partition(".")
+        plugin = plugin_of(name)
+        wanted = "" if scheme_of(name) else name.partition(".")[2]
         self.activate(plugin)
         offered = {provider.name: provider for provider in self._offers(kind, plugin)}
         if not wanted and plugin in offered:
@@ -158,7 +161,7 @@ class Plugins:
         )
 
     def build(self, kind: str, name: str) -> Any:
-        """Build the one component of `kind` that a word in settings names.
+        """Build the one component of `kind` that a word in settings names; a URI goes to its plugin as the setting `url`.
 
         Raises:
             PluginError: see `providers`; or the plugin has several and the word picks none; or building it failed.
@@ -169,7 +172,7 @@ class Plugins:
         if len(found) > 1:
             names = ", ".join(full for full, _ in found)
             raise PluginError(f"plugin {name!r} provides several {kind} components; name one of: {names}.")
-        return self._build(kind, *found[0])
+        return self._build(kind, *found[0], {"url": name} if scheme_of(name) else {})
 
     def build_all(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
         """Build every component that the words name, by full name, in order; each name once.
@@ -185,9 +188,9 @@ class Plugins:
             undo.pop_all()
         return built
 
-    def _build(self, kind: str, full: str, provider: Provider[Any]) -> Component:
+    def _build(self, kind: str, full: str, provider: Provider[Any], changes: Mapping[str, Any] = {}) -> Component:
         plugin = full.partition(".")[0]
-        block = self.settings.plugins.get(plugin, {})
+        block = {**self.settings.plugins.get(plugin, {}), **changes}
         context = Context(plugin, block, threads=self.threads, directory=self.settings.directory)
         try:
             component = provider.build(context)
@@ -277,7 +280,7 @@ class Plugins:
         """Return active plugins that settings name, in that order, each once however many names it goes by."""
         words = [word for field in _WORDS for word in _as_tuple(getattr(self.settings, field))]
         names: dict[str, str] = {}
-        for name in (word.partition(".")[0] for word in words):
+        for name in map(plugin_of, words):
             for item in self.found.get(name, ()):
                 names.setdefault(item.entry.module, name)
         return [(name, self._active[module]) for module, name in names.items() if module in self._active]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from automl_core.testing.conformance import Conformance
     from automl_core.testing.executor import ExecutorConformance
     from automl_core.testing.learner import LearnerConformance
+    from automl_core.testing.located import LocatedConformance
     from automl_core.testing.monitor import MonitorConformance
     from automl_core.testing.plugin import PluginConformance
     from automl_core.testing.search import SearchConformance
@@ -24,6 +25,7 @@ __all__ = [
     "Conformance",
     "ExecutorConformance",
     "LearnerConformance",
+    "LocatedConformance",
     "MonitorConformance",
     "PluginConformance",
     "SearchConformance",
@@ -39,7 +41,7 @@ pytest.register_assert_rewrite(*_MODULES.values(), f"{__name__}.tables")
 
 
 def __getattr__(name: str) -> Any:
-    # Only the suite of learners needs numpy.
+    # Only the suite of learners needs numpy, and that of files pyarrow.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

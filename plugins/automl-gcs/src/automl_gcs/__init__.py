@@ -1,0 +1,1 @@
+"""Storage in Google Cloud Storage."""
