@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, wait
+from pathlib import Path
+
+import pytest
+from distributed import KilledWorker
+
+from automl_core import ComponentUnavailable, Context, Executor, Plugins
+from automl_core.settings import load_settings
+from automl_core.testing import ExecutorConformance, PluginConformance
+from automl_dask.cluster import Cluster
+from automl_dask.executor import DaskExecutor
+from automl_dask.plugin import build_executor
+
+PATIENCE = 60
+
+
+def start(workers: int, **options: object) -> DaskExecutor:
+    return DaskExecutor(Cluster(workers=workers, threads_per_worker=1, timeout=150, as_default=False, **options))  # type: ignore[arg-type]
+
+
+class TestPlugin(PluginConformance):
+    plugin = "dask"
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[list[DaskExecutor]]:
+    executors: list[DaskExecutor] = []
+    yield executors
+    for executor in executors:
+        executor.close()
+
+
+class TestDaskExecutor(ExecutorConformance):
+    crosses_processes = True
+    pickles_closures = True
+
+    @pytest.fixture
+    def executor(self, started: list[DaskExecutor]) -> Executor:
+        # One cluster for all checks; those that close it are followed by a new one.
+        if not started or started[-1]._closed:
+            started.append(start(2))
+        return started[-1]
+
+
+@pytest.fixture(scope="module")
+def single() -> Iterator[DaskExecutor]:
+    with start(1) as executor:
+        yield executor
+
+
+def kill_workers(executor: DaskExecutor) -> None:
+    pids = executor._client.run(os.getpid)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_what_has_not_started_can_be_cancelled(single: DaskExecutor) -> None:
+    busy = single.submit(time.sleep, 0.5)
+    waiting = [single.submit(time.sleep, 60) for _ in range(3)]
+    assert all(future.cancel() for future in waiting)
+    assert not busy.cancel()
+    assert busy.result(PATIENCE) is None
+    assert single.submit(len, "abc").result(PATIENCE) == 3
+
+
+def test_shared_value_outlives_every_worker_that_held_it(single: DaskExecutor) -> None:
+    shared = single.share(list(range(1000)))
+    assert single.submit(lambda ref: sum(ref.get()), shared).result(PATIENCE) == 499500
+    kill_workers(single)
+    assert single.submit(lambda ref: sum(ref.get()), shared).result(PATIENCE) == 499500
+
+
+def test_task_of_a_killed_worker_runs_again(single: DaskExecutor, tmp_path: Path) -> None:
+    def once(marker: str) -> str:
+        if not Path(marker).exists():
+            Path(marker).touch()
+            time.sleep(60)
+        return "ran again"
+
+    future = single.submit(once, str(tmp_path / "started"))
+    while not (tmp_path / "started").exists():
+        time.sleep(0.01)
+    kill_workers(single)
+    assert future.result(PATIENCE) == "ran again"
+
+
+def test_task_that_kills_its_worker_each_time_is_blamed(single: DaskExecutor) -> None:
+    assert isinstance(single.submit(os._exit, 1).exception(PATIENCE), KilledWorker)
+
+
+def test_large_task_passes_the_scheduler_by(single: DaskExecutor) -> None:
+    assert single.submit(len, b"x" * (12 << 20)).result(PATIENCE) == 12 << 20  # Dask warns of such arguments
+
+
+def test_exception_that_cannot_be_unpickled_is_told(single: DaskExecutor) -> None:
+    class Odd(Exception):
+        def __init__(self, left: int, right: int) -> None:
+            super().__init__(f"{left} and {right}")
+
+    def fail() -> None:
+        raise Odd(1, 2)
+
+    error = single.submit(fail).exception(PATIENCE)
+    assert "1 and 2" in str(error)
+
+
+def test_closing_ends_what_hangs_and_cancels_what_waits() -> None:
+    executor = DaskExecutor(Cluster(workers=1, timeout=150, as_default=False), grace=0.2)
+    hung, waiting = executor.submit(time.sleep, 60), executor.submit(time.sleep, 60)
+    time.sleep(0.3)
+    executor.close()
+    assert wait([hung, waiting], 5).not_done == set()
+    assert isinstance(hung.exception(0), RuntimeError)
+    with pytest.raises(CancelledError):
+        waiting.result(0)
+
+
+def test_lost_scheduler_is_an_error_of_every_future(tmp_path: Path) -> None:
+    file, own = str(tmp_path / "scheduler.json"), ["--host", "127.0.0.1", "--no-dashboard"]
+    commands = [["scheduler", "--port", "0", *own], ["worker", "--nthreads", "1", "--no-nanny", *own]]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "dask", *command, "--scheduler-file", file], stderr=subprocess.DEVNULL)
+        for command in commands
+    ]
+    try:
+        while not Path(file).exists():
+            time.sleep(0.05)
+        with DaskExecutor(
+            Cluster(json.loads(Path(file).read_text())["address"], timeout=3, as_default=False)
+        ) as executor:
+            assert executor.submit(len, "abc").result(PATIENCE) == 3
+            futures = [executor.submit(time.sleep, 60) for _ in range(2)]
+            processes[0].kill()
+            assert wait(futures, PATIENCE).not_done == set()
+            assert {type(future.exception()) for future in futures} == {ConnectionError}
+            assert isinstance(executor.submit(len, "abc").exception(PATIENCE), ConnectionError)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_unreachable_scheduler_is_told_with_its_address() -> None:
+    with pytest.raises(ComponentUnavailable, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
+        build_executor(Context("dask", {"address": "tcp://127.0.0.1:9", "timeout": 1}))
+
+
+def test_settings_of_the_environment_select_the_cluster(single: DaskExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOML_EXECUTOR", "dask")
+    monkeypatch.setenv("AUTOML_PLUGINS__DASK__ADDRESS", str(single._cluster.address))
+    plugins = Plugins(load_settings())
+    with plugins.build("executor", "dask") as executor:
+        there = executor.submit(os.getpid).result(PATIENCE)
+    assert there in single._client.run(os.getpid).values()
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    script = (
+        "from automl_dask.cluster import Cluster\nimport os, sys\n"
+        "cluster = Cluster(workers=1, timeout=150, as_default=False)\n"
+        "print(*cluster.client.run(os.getpid).values(), flush=True)\nsys.stdin.read()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    with parent:
+        parent.kill()
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()

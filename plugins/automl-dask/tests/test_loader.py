@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from automl_core import ComponentUnavailable, DataError
+from automl_dask.loader import DaskDataLoader
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[DaskDataLoader]:
+    with DaskDataLoader(n_workers=2, threads_per_worker=1, timeout=150) as loader:
+        yield loader
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = 4000
+    frame = pd.DataFrame({
+        "column": rng.normal(size=rows), "a": rng.integers(0, 9, rows), "b": rng.normal(size=rows),
+        "target": rng.integers(0, 2, rows),
+    })  # fmt: skip
+    (tmp_path / "huge-dataset").mkdir()
+    for number in range(4):
+        frame[number * 1000 : (number + 1) * 1000].to_parquet(tmp_path / f"huge-dataset/{number}.parquet", index=False)
+    return frame
+
+
+def test_example_of_the_guide(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    ddf = loader.load_parquet(f"{tmp_path}/huge-dataset/*.parquet")
+    ddf = ddf[ddf["column"] > 0]
+    ddf["new_feature"] = ddf["a"] * ddf["b"]
+    sample = loader.sample(ddf, frac=0.1)
+    X, y = loader.to_sklearn_arrays(ddf, target_col="target")
+    expected = frame[frame["column"] > 0].assign(new_feature=lambda f: f["a"] * f["b"])
+    np.testing.assert_array_equal(X, expected.drop(columns="target").to_numpy())
+    np.testing.assert_array_equal(y, expected["target"])
+    assert len(expected) * 0.07 < len(sample) < len(expected) * 0.13
+    assert set(sample["new_feature"]) <= set(expected["new_feature"])
+
+
+def test_work_is_done_by_the_workers(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    import os
+
+    ddf = loader.load_parquet(f"{tmp_path}/huge-dataset")
+    pids = ddf.map_partitions(lambda part: pd.Series([os.getpid()]), meta=(None, "int64")).compute()
+    assert set(pids) <= set(loader.client.run(os.getpid).values())
+
+
+def test_arrays_that_would_not_fit_are_refused(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    ddf = loader.load_parquet(f"{tmp_path}/huge-dataset")
+    with pytest.raises(DataError, match=r"would take about 125\.00 kiB, by 4 of 4 partitions; 93\.75 kiB are allowed"):
+        loader.to_sklearn_arrays(ddf, "target", memory_limit=96_000)
+    X, _ = loader.to_sklearn_arrays(ddf, "target", memory_limit=96_000, force=True)
+    assert X.shape == (4000, 3)
+
+
+def test_columns_that_are_no_numbers_are_named(loader: DaskDataLoader, tmp_path: Path) -> None:
+    pd.DataFrame({"town": ["x"], "y": [1]}).to_parquet(tmp_path / "1.parquet")
+    with pytest.raises(DataError, match="column 'town': not of numbers"):
+        loader.to_sklearn_arrays(loader.load_parquet(f"{tmp_path}/1.parquet"), "y")
+
+
+def test_unknown_target_is_told_with_a_guess(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Did you mean 'target'"):
+        loader.to_sklearn_arrays(loader.load_parquet(f"{tmp_path}/huge-dataset"), "tarqet")
+
+
+def test_truncated_part_is_named_or_left_out(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "huge-dataset/2.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"2\.parquet' cannot be read as Parquet"):
+        loader.load_parquet(f"{tmp_path}/huge-dataset")
+    assert len(loader.load_parquet(f"{tmp_path}/huge-dataset", bad_files="skip")) == 3000
+
+
+def test_parts_with_other_columns_are_brought_together(loader: DaskDataLoader, tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"a": pa.array([1, 2], pa.int32()), "b": ["x", "y"]}), tmp_path / "1.parquet")
+    parquet.write_table(pa.table({"a": [0.5], "c": [True]}), tmp_path / "2.parquet")
+    whole = loader.load_parquet(f"{tmp_path}/*.parquet").compute()
+    assert whole["a"].tolist() == [1.0, 2.0, 0.5]
+    assert whole["b"].isna().tolist() == [False, False, True]
+
+
+def test_csv_is_read_in_blocks(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.to_csv(tmp_path / "huge.csv", index=False)
+    ddf = loader.load_csv(tmp_path / "huge.csv", blocksize=50_000, dtypes={"a": "str"})
+    assert ddf.npartitions > 2
+    pd.testing.assert_series_equal(ddf["b"].compute().reset_index(drop=True), frame["b"])
+    assert ddf["a"].head().tolist() == frame["a"].head().astype(str).tolist()
+
+
+def test_cluster_that_does_not_answer_is_told() -> None:
+    with pytest.raises(ComponentUnavailable, match=r"no Dask scheduler answers at 127\.0\.0\.1:9 within 1 s"):
+        DaskDataLoader(scheduler_address="127.0.0.1:9", n_workers=100, timeout=1)
