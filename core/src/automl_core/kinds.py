@@ -32,6 +32,7 @@ __all__ = [
     "Executor",
     "Exports",
     "Exposes",
+    "Fetches",
     "Learner",
     "Located",
     "Lockable",
@@ -243,6 +244,10 @@ class Tracker(Component, ABC):
     def finish(self, error: BaseException | None = None) -> None:
         """End the study, as failed if there was an error; harmless without a start."""
 
+    def flush(self) -> tuple[int, int]:
+        """Send what could not be sent yet: return how many records were sent, and how many studies still wait."""
+        return 0, 0
+
 
 @runtime_checkable
 class Registry(Protocol):
@@ -261,11 +266,48 @@ class Registry(Protocol):
         ...
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias at a version."""
+        """Point an alias at a version, or at what another alias points at now: a promotion.
+
+        Raises:
+            KeyError: there is no such model, version or alias.
+        """
         ...
 
     def versions(self, name: str) -> Sequence[str]:
-        """List the versions, oldest first."""
+        """List the versions, oldest first; empty for an unknown model."""
+        ...
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Return the version that each alias points at; empty for an unknown model."""
+        ...
+
+    def rollback(self, name: str, alias: str) -> str:
+        """Point an alias at the version that it had before, and return that; repeated, it goes back further.
+
+        Raises:
+            KeyError: there is no such model or alias, or nothing before.
+        """
+        ...
+
+    def tags(self, name: str, version: str) -> Mapping[str, str]:
+        """Return what a version or alias was registered with.
+
+        Raises:
+            KeyError: there is no such model, version or alias.
+        """
+        ...
+
+
+@runtime_checkable
+class Fetches(Protocol):
+    """A tracker that gives out models of its runs."""
+
+    def fetch(self, uri: str) -> Path:
+        """Return a local copy of a model at `runs:/RUN/PATH`.
+
+        Raises:
+            DataError: there is no such model.
+        """
         ...
 
 

@@ -29,6 +29,7 @@ class TestTracker(TrackerConformance):
     @pytest.fixture
     def recorded(self, tracker: MLflowTracker) -> Callable[[], Sequence[Trial]]:
         def read() -> Sequence[Trial]:
+            assert tracker.flush() == (0, 0)
             runs = tracker.connection.client.search_runs(
                 [tracker.connection.experiment()], order_by=["attributes.start_time"]
             )

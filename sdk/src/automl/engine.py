@@ -6,6 +6,7 @@ import logging
 import os
 import time as clocks
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,6 +131,7 @@ class AutoML:
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
         from automl.prepare import prepare, to_model
         from automl.study.run import Problem, run_study
+        from automl.tracking.files import write_files
 
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}
         table = prepare(data, y, target=target, task=self.task, given=given, seed=self.seed)
@@ -147,7 +149,14 @@ class AutoML:
             groups=table.groups,
             time=table.time,
         )
-        outcome = run_study(problem, plugins, clock, threads=self._threads(), optimizer=self.optimizer)
+        outcome = run_study(
+            problem,
+            plugins,
+            clock,
+            threads=self._threads(),
+            optimizer=self.optimizer,
+            files=partial(write_files, table),
+        )
         self.study_: Study = outcome.study
         self.outcome_: Outcome = outcome
         self._plugins = plugins

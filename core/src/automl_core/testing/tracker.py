@@ -114,6 +114,24 @@ class TrackerConformance(Conformance):
             registry.alias("income", "champion", registry.register("income", tmp_path / text))
             assert registry.resolve("income", "champion").read_text() == text
 
+    def test_promotion_and_rollback_move_an_alias(self, tracker: Tracker, tmp_path: Path) -> None:
+        registry = _registry(tracker)
+        for text in ("first", "second"):
+            (tmp_path / text).write_text(text)
+            registry.alias("income", "challenger", registry.register("income", tmp_path / text, tags={"made": text}))
+            registry.alias("income", "champion", "challenger")
+        first, second = registry.versions("income")
+        assert registry.aliases("income") == {"challenger": second, "champion": second}
+        assert registry.rollback("income", "champion") == first
+        assert registry.resolve("income", "champion").read_text() == "first"
+        assert registry.tags("income", "champion")["made"] == "first"
+        with pytest.raises(KeyError):
+            registry.rollback("income", "champion")
+
+    def test_unknown_model_has_no_versions(self, tracker: Tracker) -> None:
+        registry = _registry(tracker)
+        assert (list(registry.versions("nothing")), dict(registry.aliases("nothing"))) == ([], {})
+
     @pytest.mark.parametrize(("name", "version"), [("nothing", "1"), ("income", "99"), ("income", "challenger")])
     def test_unknown_model_is_a_key_error(self, tracker: Tracker, tmp_path: Path, name: str, version: str) -> None:
         registry = _registry(tracker)

@@ -81,6 +81,10 @@ class FileRegistry:
             raise KeyError(f"{what}.{did_you_mean(version, known)}")
         return state.versions[number]
 
+    def tags(self, name: str, version: str) -> Mapping[str, str]:
+        """Return what a version or alias was registered with; see `Registry.tags`."""
+        return self.version(name, version).tags
+
     def alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version, or at what another alias points at now: a promotion.
 

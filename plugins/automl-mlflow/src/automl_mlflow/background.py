@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from threading import Event as Flag
 from threading import Thread
@@ -25,7 +26,7 @@ log = logging.getLogger("automl.mlflow")
 class Uploader:
     """Sends one spool until it is complete or told to stop; the study never waits for it but at the end, for a while.
 
-    Also sends what earlier processes left of this study, whose runs it closes as killed.
+    Also sends what earlier processes left at this address, and closes the runs of those that were killed.
     """
 
     def __init__(self, spool: Spool, connection: Connection, *, study: str) -> None:
@@ -40,18 +41,21 @@ class Uploader:
     def notify(self) -> None:
         self._news.set()
 
-    def finish(self, seconds: float) -> bool:
-        """Wait until all is sent, for so long at most; tell whether it is. What takes longer goes on by itself."""
+    def finish(self, seconds: float) -> None:
+        """Let the thread send the rest and end; only the end of the process waits for it, for so long at most."""
+        atexit.register(self.wait, seconds)
         self._stop.set()
         self._news.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the thread ends, for so long at most, and say what is not sent by then."""
+        atexit.unregister(self.wait)
         self._thread.join(seconds)
-        done = not self.spool.folder.exists()
-        if not done:
+        if self.spool.folder.exists():
             log.warning(
                 "MLflow at %s has not taken all of study %s: the rest is in %s; send it with `automl tracker flush`",
                 self.connection.shown, self._study, self.spool.folder,
             )  # fmt: skip
-        return done
 
     def _work(self) -> None:
         try:
@@ -62,6 +66,8 @@ class Uploader:
             log.exception("MLflow is told no more of study %s; the rest is in %s", self._study, self.spool.folder)
         finally:
             self.spool.close()
+            if not self.spool.folder.exists():
+                atexit.unregister(self.wait)
 
     def _send_until_told(self) -> None:
         pause = FIRST_PAUSE
@@ -89,7 +95,7 @@ class Uploader:
         self._sender.send()
         if not self._flushed:
             self._flushed = True
-            flush(self.connection, study=self._study)
+            flush(self.connection)
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -99,17 +105,14 @@ class Uploader:
         self._warned = True
 
 
-def flush(connection: Connection, *, study: str = "") -> tuple[int, int]:
-    """Send the spools that nobody has open, and close the runs of killed studies; of one study where it is named.
+def flush(connection: Connection) -> tuple[int, int]:
+    """Send the spools that nobody has open, and close the runs of killed studies.
 
     Returns:
         How many records were sent, and how many spools could not be sent whole.
     """
     sent = left = 0
     for spool in leftovers(connection.spools):
-        if study and spool.folder.name.rpartition("-")[0] != study:
-            spool.close()
-            continue
         sender = Sender(spool, connection)
         try:
             sent += sender.send()
@@ -118,5 +121,6 @@ def flush(connection: Connection, *, study: str = "") -> tuple[int, int]:
         except ComponentUnavailable as error:
             log.warning("%s stays: %s", spool.folder, error)
             left += 1
+        finally:
             spool.close()
     return sent, left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -66,6 +67,8 @@ class Connection:
             _tell_mlflow(self.config)
             from mlflow import MlflowClient
 
+            # It tells of each new database, in the middle of somebody's progress bar.
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
             return MlflowClient(self.uri, self.uri)
 
     def check(self) -> None:

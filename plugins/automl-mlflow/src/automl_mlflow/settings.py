@@ -25,5 +25,5 @@ class MLflowConfig(PluginSettings):
     required: bool = Field(False, description="Refuse to start a study while the server does not answer.")
     timeout: float = Field(3.0, gt=0, description="How long a server may take to say that it is there.")
     flush_seconds: float = Field(
-        10.0, ge=0, description="How long the end of a study waits for what is not sent yet; the rest stays in a spool."
+        10.0, ge=0, description="How long the end of the process waits for what is not sent; the rest stays on disk."
     )

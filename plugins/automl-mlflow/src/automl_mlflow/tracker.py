@@ -35,6 +35,7 @@ class MLflowTracker(Runs, Tracker):
         self.connection = Connection(self.config, directory)
         self._spool: Spool | None = None
         self._uploader: Uploader | None = None
+        self._finished: list[Uploader] = []
 
     # ---- a study
 
@@ -62,15 +63,18 @@ class MLflowTracker(Runs, Tracker):
         self._tell("artifact", name=name, file=self._opened().keep(name, path))
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End the study, and wait for what is not sent yet, as long as the settings allow."""
+        """End the study. A thread sends the rest; the end of the process waits for it, as long as settings allow."""
         if self._spool is None or self._uploader is None:
             return
         self._tell("end", error=None if error is None else f"{type(error).__name__}: {error}")
         self._uploader.finish(self.config.flush_seconds)
+        self._finished.append(self._uploader)
         self._spool = self._uploader = None
 
     def flush(self) -> tuple[int, int]:
-        """Send what earlier studies could not: return how many records were sent, and how many studies still wait."""
+        """Wait for studies that ended, then send what is left of any; see `Tracker.flush`."""
+        while self._finished:
+            self._finished.pop().wait(self.config.flush_seconds)
         return flush(self.connection)
 
     def close(self) -> None:

@@ -35,7 +35,8 @@ def load_model(
     """Load a model that `save` wrote; needs no training library, and runs no code from the file.
 
     Args:
-        path: any name will do; a URI is read by fsspec.
+        path: any name will do; a URI is read by fsspec; `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `runs:/RUN/PATH`
+            come from the registry in the settings.
         allow_pickle: also unpickle members that have no safe form, and files that are pickles. A pickle can run any code:
             say so only of files from a source that you trust.
         key: a signature by it is required.

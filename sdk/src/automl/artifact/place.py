@@ -6,18 +6,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+from automl.artifact.registered import is_registered, locate
 from automl_core import DataError
 
 __all__ = ["read_bytes", "write_bytes"]
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file, or an object at a URI by fsspec.
+    """Read a file, an object at a URI by fsspec, or a model of the registry in the settings.
 
     Raises:
         DataError: it is not there or cannot be read.
     """
     name = os.fspath(path)
+    if is_registered(name):
+        name = locate(name)
     try:
         if "://" in name:
             with _fsspec().open(name, "rb") as file:

@@ -19,6 +19,7 @@ from automl.cli.predict import predict
 from automl.cli.report import report
 from automl.cli.serve import serve
 from automl.cli.settings import settings
+from automl.cli.tracking import registry, tracker
 from automl_core.errors import AutoMLError, SettingsError
 
 __all__ = ["cli", "main"]
@@ -96,7 +97,21 @@ def version() -> None:
     click.echo(f"automl {__version__} (Python {sys.version.split()[0]})")
 
 
-for item in (demo, doctor, drift, fit, predict, leaderboard, inspect, plugins, report, serve, settings):
+for item in (
+    demo,
+    doctor,
+    drift,
+    fit,
+    predict,
+    leaderboard,
+    inspect,
+    plugins,
+    registry,
+    report,
+    serve,
+    settings,
+    tracker,
+):
     cli.add_command(item)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from automl.artifact.registered import locator
 from automl.model import Model
 from automl.service.alerts import Alerts
 from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
@@ -24,7 +25,7 @@ from automl.service.routes import Route, make_route
 from automl.service.rows import RowCache
 from automl.service.second import SecondCache
 from automl.service.served import Served, Source, serve_model
-from automl.service.watching import Watcher, locator
+from automl.service.watching import Watcher
 from automl_core import Component, DataError, Plugins
 
 if TYPE_CHECKING:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from automl.service.served import Served
-from automl_core import AutoMLError, Plugins, Registry, SettingsError
+from automl_core import AutoMLError
 
 if TYPE_CHECKING:
     from automl.service.service import PredictionService
 
-__all__ = ["Watcher", "locator"]
+__all__ = ["Watcher"]
 
-REGISTERED = "models:/"
 log = logging.getLogger("automl.service")
 
 
@@ -66,27 +64,3 @@ class Watcher:
         self._service.replace(served, new)
         log.info("%s@%s took the place of version %s", new.name, new.version, served.version)
         return True
-
-
-def locator(uri: str, plugins: Plugins | None) -> Callable[[], str]:
-    """Return what finds the file behind a path, a URI, or `models:/name@alias` or `models:/name/version`.
-
-    Raises:
-        SettingsError: the settings name no registry, or the URI is no name of a model.
-    """
-    if not uri.startswith(REGISTERED):
-        return lambda: uri
-    name, separator, version = uri.removeprefix(REGISTERED).strip("/").partition("@" if "@" in uri else "/")
-    if not (name and separator and version):
-        raise SettingsError(f"{uri!r} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION.")
-    registry = _registry(uri, plugins)
-    return lambda: str(registry.resolve(name, version))
-
-
-def _registry(uri: str, plugins: Plugins | None) -> Registry:
-    trackers = () if plugins is None else plugins.settings.trackers
-    for word in trackers:
-        tracker = plugins.build("tracker", word) if plugins is not None else None
-        if isinstance(tracker, Registry):
-            return tracker
-    raise SettingsError(f"{uri!r} needs a registry: name a tracker that keeps models (AUTOML_TRACKERS=mlflow).")

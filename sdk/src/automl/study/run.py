@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,9 @@ class Outcome:
     interrupted: bool = False
 
 
+Files = Callable[[Outcome, Path], Sequence[Path]]
+
+
 class _Here(Shared[Frame]):
     """A reference within this process."""
 
@@ -106,9 +110,18 @@ class _Here(Shared[Frame]):
 
 
 def run_study(
-    problem: Problem, plugins: Plugins, clock: Clock, *, threads: int, optimizer: Search | None = None
+    problem: Problem,
+    plugins: Plugins,
+    clock: Clock,
+    *,
+    threads: int,
+    optimizer: Search | None = None,
+    files: Files | None = None,
 ) -> Outcome:
     """Run one study with the components that the settings select.
+
+    Args:
+        files: writes into a folder what trackers shall keep of the outcome, and returns the files.
 
     Raises:
         PluginError, SettingsError, ComponentUnavailable: a selected component cannot be had.
@@ -122,6 +135,7 @@ def run_study(
     try:
         with plugins.build("storage", settings.storage) as storage:
             runner = _Runner(problem, plugins, clock, learners, executor, threads, optimizer)
+            runner.files = files
             runner.journal = Journal(storage, runner.study)
             clock.started -= runner.journal.elapsed
             return runner.run()
@@ -145,6 +159,7 @@ class _Runner:
         self.problem, self.plugins, self.clock = problem, plugins, clock
         self.learners, self.executor, self.threads = learners, executor, threads
         self.journal: Journal
+        self.files: Files | None = None
         self.study = self._describe()
         self.importance: NDArray[np.float64] | None = None
         self._recipes: dict[str, Recipe] = {}
@@ -156,7 +171,9 @@ class _Runner:
         error: BaseException | None = None
         self._start_trackers()
         try:
-            return self._run()
+            outcome = self._run()
+            self._hand_over(outcome)
+            return outcome
         except BaseException as raised:
             error = raised
             raise
@@ -236,6 +253,7 @@ class _Runner:
             classes=tuple(str(label) for label in problem.classes),
             learners=tuple(self.learners),
             time_limit=self.clock.limit,
+            settings={"data": problem.data.key},
         )
 
     # ---- what to try
@@ -372,6 +390,17 @@ class _Runner:
     def _start_trackers(self) -> None:
         self._trackers = self.plugins.build_all("tracker", self.plugins.settings.trackers)
         self._each_tracker(lambda tracker: tracker.start(self.study))
+
+    def _hand_over(self, outcome: Outcome) -> None:
+        if not self._trackers or self.files is None:
+            return
+        with TemporaryDirectory() as folder:
+            try:
+                files = self.files(outcome, Path(folder))
+            except AutoMLError as error:
+                log.warning("trackers get no model of the study: %s", error)
+                return
+            self._each_tracker(lambda tracker: [tracker.artifact(file.name, file) for file in files])
 
     def _each_tracker(self, tell: Any) -> None:
         for name, tracker in self._trackers.items():
