@@ -1,7 +1,7 @@
 """What each part of the study brings: held-out loss without it, as a ratio to the loss with all parts.
 
 Configurations are fitted by number, without a clock, so that the ratios do not depend on the machine. Run it with
-`pytest -m benchmark -s tests/benchmarks/bench_ablation.py`; AUTOML_DATASETS=FOLDER takes the Parquet files that
+`pytest -m benchmark -s tests/benchmarks/bench_ablation.py`; DATASETS=FOLDER takes the Parquet files that
 FOLDER/manifest.json lists (name, file, target, task) instead of scikit-learn's small data sets.
 """
 
@@ -69,7 +69,7 @@ class Studied:
 
 
 def tables() -> Iterator[tuple[str, pa.Table, str, str]]:
-    folder = os.environ.get("AUTOML_DATASETS")
+    folder = os.environ.get("DATASETS")
     if folder is None:
         from sklearn import datasets
 
