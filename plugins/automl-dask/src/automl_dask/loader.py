@@ -159,7 +159,9 @@ class DaskDataLoader:
             self._check_size(
                 ddf, "the arrays", limit, "Take a sample, name fewer columns, or pass force=True.", arrays=True
             )
-        parts = self.client.gather(self.client.compute(inputs.map_partitions(_to_float).to_delayed()))
+        # An array of pieces, of which the client takes none for what it is.
+        pieces = inputs.map_partitions(_to_float).to_delayed().ravel().tolist()
+        parts = self.client.gather(self.client.compute(pieces))
         target = self.client.compute(ddf[target_col]).result()
         return np.concatenate(parts), target.to_numpy()
 
