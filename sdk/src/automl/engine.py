@@ -53,6 +53,7 @@ class AutoML:
         folds: parts of the cross-validation, 1 for a holdout; None chooses by what fits cost.
         listeners: objects with `automl_core.hookimpl` methods that are told of events.
         optimizer: a search with its own settings, instead of the one that `settings` names.
+        storage: where the study's journal is kept, instead of where `settings` say: a name, or "s3://bucket/folder".
 
     Attributes:
         classes_: labels in the order of `predict_proba`'s columns; not there for regression.
@@ -74,6 +75,7 @@ class AutoML:
         folds: int | None = None,
         listeners: Sequence[object] = (),
         optimizer: Any = None,
+        storage: str | None = None,
     ) -> None:
         self.time_limit = time_limit
         self.metric = metric
@@ -87,6 +89,7 @@ class AutoML:
         self.folds = folds
         self.listeners = listeners
         self.optimizer = optimizer
+        self.storage = storage
 
     def __getstate__(self) -> dict[str, Any]:
         # Plugins and what they built belong to this process.
@@ -134,7 +137,7 @@ class AutoML:
         from automl.tracking.files import write_files
 
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}
-        table = prepare(data, y, target=target, task=self.task, given=given, seed=self.seed)
+        table = prepare(self._opened(data, plugins), y, target=target, task=self.task, given=given, seed=self.seed)
         problem = Problem(
             data=table.data,
             task=table.coder.task,
@@ -184,11 +187,25 @@ class AutoML:
                 raise SettingsError(f"{name} is {value!r}; it must be greater than 0.")
 
     def _settings(self) -> Settings:
-        if self.settings is not None:
-            return self.settings
-        from automl_core.settings import load_settings
+        settings = self.settings
+        if settings is None:
+            from automl_core.settings import load_settings
 
-        return load_settings()
+            settings = load_settings()
+        return settings if self.storage is None else settings.model_copy(update={"storage": self.storage})
+
+    def _opened(self, data: Any, plugins: Plugins | None = None) -> Any:
+        """Open what is at URIs of a cloud, with the settings of this engine; anything else is returned as it is."""
+        from automl.places import is_in_cloud
+
+        if not is_in_cloud(data):
+            return data
+        from automl.table import open_table
+
+        return open_table(data, plugins=plugins or self._host())
+
+    def _host(self) -> Plugins:
+        return self._plugins if hasattr(self, "_plugins") else Plugins(self._settings())
 
     def _threads(self) -> int:
         if self.n_jobs is None or self.n_jobs == -1:
@@ -207,16 +224,17 @@ class AutoML:
 
     def predict(self, data: Any) -> NDArray[Any]:
         """Return labels or numbers, shape (rows,); a single dict is one row."""
-        return self._fitted.predict(data)
+        return self._fitted.predict(self._opened(data))
 
     def predict_proba(self, data: Any) -> NDArray[np.float64]:
         """Return probabilities, shape (rows, classes), in the order of `classes_`."""
-        return self._fitted.predict_proba(data)
+        return self._fitted.predict_proba(self._opened(data))
 
     def score(self, data: Any, y: Any = None) -> float:
         """Return the metric, in its own direction, on rows with a known target."""
         model = self._fitted
         metric = resolve_metric(self.metric, model.task)
+        data = self._opened(data)
         if y is None:
             from automl.table import open_table
 
@@ -259,7 +277,10 @@ class AutoML:
         return self.model_._repr_html_()
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one file, atomically; `automl.load_model` reads it without any training library."""
-        self._fitted.save(path)
+        """Write the model to one file or URI, atomically; `automl.load_model` reads it without any training library."""
+        from automl.artifact import save_model
+        from automl.places import is_in_cloud
+
+        save_model(self._fitted, path, plugins=self._host() if is_in_cloud(path) else None)
         if hasattr(self, "_plugins"):
             self._plugins.emit("automl_model_saved", study=self.study_, path=path)

@@ -7,22 +7,30 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
-from automl_core import DataError, did_you_mean
+from automl.places import storage_at
+from automl_core import AutoMLError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from automl_core import Plugins
 
 __all__ = ["read_files"]
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
-PACKAGES |= {"http": "aiohttp", "https": "aiohttp"}
+PACKAGES = {"http": "aiohttp", "https": "aiohttp"}
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 WORDS_FOR_MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "?"]
 BLOCK = 1 << 20
+COLUMNAR = frozenset({".parquet", ".pq", ".arrow", ".ipc", ".feather"})
+PARTITION = re.compile(r"([^=]+)=(.*)")
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 FAILED_COLUMN = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\w+)")
 
 
@@ -55,21 +63,77 @@ def _suffixes(name: str) -> tuple[str, str]:
     return plain.suffix.lower(), packed
 
 
-def read_files(sources: Sequence[str], *, columns: Sequence[str] | None = None, encoding: str = "utf-8") -> pa.Table:
+def read_files(
+    sources: Sequence[str],
+    *,
+    columns: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+    plugins: Plugins | None = None,
+) -> pa.Table:
     """Read paths, globs, folders and URIs as one table; a folder stands for all files of a known format in it.
+
+    Folders named KEY=VALUE below a source become columns. A URI of a cloud goes to the storage plugin of its scheme.
+
+    Args:
+        plugins: whose settings reach the clouds; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: a file is missing, unreadable or of an unknown format, or files do not fit together.
+        PluginError: the plugin of a URI's scheme is not installed.
+        ComponentUnavailable: a cloud does not answer, or refuses.
     """
-    files = [file for source in sources for file in _expand(source)]
-    tables = [_read(file, columns, encoding) for file in files]
+    tables: list[pa.Table] = []
+    names: list[str] = []
+    for source in sources:
+        storage = storage_at(source, plugins)
+        files = _expand(source) if storage is None else _list_in_cloud(storage, source)
+        names += [file.name for file in files]
+        if storage is not None and all(Path(file.name).suffix.lower() in COLUMNAR for file in files):
+            tables.append(_read_dataset(storage, source, columns))
+        else:
+            tables += _add_partitions([_read(file, columns, encoding) for file in files], files, source)
     if len(tables) == 1:
         return tables[0]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        names = ", ".join(file.name for file in files[:3])
-        raise DataError(f"the {len(files)} files ({names}, ...) differ in their columns: {error}") from error
+        told = ", ".join(names[:3])
+        raise DataError(f"the {len(names)} files ({told}, ...) differ in their columns: {error}") from error
+
+
+def _list_in_cloud(storage: Any, source: str) -> list[File]:
+    return [File(uri, partial(storage.open_uri, uri), local=False) for uri in storage.locate(source)]
+
+
+def _read_dataset(storage: Any, source: str, columns: Sequence[str] | None) -> pa.Table:
+    dataset = storage.table(source)
+    wanted = None if columns is None else [name for name in columns if name in dataset.schema.names]
+    try:
+        return dataset.to_table(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, AutoMLError):
+            raise
+        raise DataError(f"{source!r} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _add_partitions(tables: list[pa.Table], files: list[File], source: str) -> list[pa.Table]:
+    """Return tables with a column for each folder KEY=VALUE on the way from the source to the file."""
+    fixed = set(PurePosixPath(re.split(r"[*?\[]", source, maxsplit=1)[0]).parts)
+    folders = [[part for part in Path(file.name).parts[:-1] if part not in fixed] for file in files]
+    keys = [{m[1]: m[2] for part in parts if (m := PARTITION.fullmatch(part))} for parts in folders]
+    numbers = {
+        name
+        for name in {name for found in keys for name in found}
+        if all(re.fullmatch(r"-?\d{1,18}", found[name]) for found in keys if found.get(name, NO_VALUE) != NO_VALUE)
+    }
+    for place, found in enumerate(keys):
+        for name, text in found.items():
+            if name not in tables[place].column_names:
+                kind = pa.int64() if name in numbers else pa.string()
+                value = None if text == NO_VALUE else int(text) if name in numbers else unquote(text)
+                column = pa.repeat(pa.scalar(value, kind), tables[place].num_rows)
+                tables[place] = tables[place].append_column(name, column)
+    return tables
 
 
 # ---- which files
@@ -142,7 +206,7 @@ def _read(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Table:
         )
     try:
         return reader(file, columns, encoding)
-    except DataError:
+    except AutoMLError:
         raise
     except (pa.ArrowException, OSError, EOFError, UnicodeError, ValueError) as error:
         # Arrow's message names the row or offset; its first line is the one for a reader.

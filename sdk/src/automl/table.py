@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ import pyarrow.compute as pc
 from automl.scalars import NestedValue, as_text, is_missing
 from automl_core import DataError, did_you_mean
 
+if TYPE_CHECKING:
+    from automl_core import Plugins
+
 __all__ = ["from_rows", "open_table", "position_names", "with_target"]
 
 NESTED = pa.list_(pa.null())
@@ -24,7 +27,9 @@ NUMBERS = (int, float, np.number, np.bool_, Decimal)
 ARROW_UNITS = {"M": ("D", "s", "ms", "us", "ns"), "m": ("s", "ms", "us", "ns")}
 
 
-def open_table(data: Any, *, columns: Sequence[str] | None = None, encoding: str = "utf-8") -> pa.Table:
+def open_table(
+    data: Any, *, columns: Sequence[str] | None = None, encoding: str = "utf-8", plugins: Plugins | None = None
+) -> pa.Table:
     """Return data as an Arrow table, without a copy where that is possible.
 
     Args:
@@ -33,6 +38,7 @@ def open_table(data: Any, *, columns: Sequence[str] | None = None, encoding: str
             columns are called x0, x1, ..., or a structured one; a dict of columns, a list of dicts or of rows.
         columns: the names to keep, in this order; None keeps all.
         encoding: of CSV and JSON files.
+        plugins: whose settings reach the clouds of URIs; None reads them from the environment and `automl.toml`.
 
     Columns come out as null, boolean, integer, float, string, timestamp, date, dictionary (of strings or numbers),
     binary or nested ones. Durations and times of day become their seconds, decimals floats, and a column that mixes
@@ -42,7 +48,7 @@ def open_table(data: Any, *, columns: Sequence[str] | None = None, encoding: str
         DataError: there is no such file or column, no row or no column, a name appears twice, or the file or object cannot
             be read as a table.
     """
-    table = _open(data, encoding)
+    table = _open(data, encoding, plugins)
     _check_names(table.column_names)
     if columns is not None:
         table = table.select(_known(columns, table.column_names))
@@ -92,9 +98,9 @@ def position_names(count: int) -> list[str]:
 # ---- which kind of data
 
 
-def _open(data: Any, encoding: str) -> pa.Table:
+def _open(data: Any, encoding: str, plugins: Plugins | None) -> pa.Table:
     if isinstance(data, str | os.PathLike):
-        return _open_files([data], encoding)
+        return _open_files([data], encoding, plugins)
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, np.ndarray):
@@ -102,7 +108,7 @@ def _open(data: Any, encoding: str) -> pa.Table:
     if isinstance(data, Mapping):
         return _from_columns(data)
     if isinstance(data, list | tuple):
-        return _from_list_of(data, encoding)
+        return _from_list_of(data, encoding, plugins)
     if _home(data) == "pandas":
         return _from_pandas(data)
     if _home(data) == "polars" and hasattr(data, "collect"):
@@ -125,17 +131,17 @@ def _home(data: Any) -> str:
     return type(data).__module__.partition(".")[0]
 
 
-def _open_files(paths: Iterable[Any], encoding: str) -> pa.Table:
+def _open_files(paths: Iterable[Any], encoding: str, plugins: Plugins | None) -> pa.Table:
     from automl.files import read_files
 
-    return read_files([os.fspath(path) for path in paths], encoding=encoding)
+    return read_files([os.fspath(path) for path in paths], encoding=encoding, plugins=plugins)
 
 
-def _from_list_of(data: Sequence[Any], encoding: str) -> pa.Table:
+def _from_list_of(data: Sequence[Any], encoding: str, plugins: Plugins | None) -> pa.Table:
     if not data:
         raise DataError("the table has no rows.")
     if all(isinstance(item, str | os.PathLike) for item in data):
-        return _open_files(data, encoding)
+        return _open_files(data, encoding, plugins)
     if all(isinstance(item, Mapping) for item in data):
         return from_rows(data)
     if all(isinstance(item, list | tuple | np.ndarray) for item in data):

@@ -1,27 +1,38 @@
-"""Bytes at a path or URI, replaced atomically."""
+"""Bytes at a path or URI, replaced atomically; URIs of a cloud go to its storage plugin, others to fsspec."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automl.artifact.registered import is_registered, locate
-from automl_core import DataError
+from automl.places import storage_at
+from automl_core import AutoMLError, DataError
+
+if TYPE_CHECKING:
+    from automl_core import Plugins
 
 __all__ = ["read_bytes", "write_bytes"]
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: str | os.PathLike[str], *, plugins: Plugins | None = None) -> bytes:
     """Read a file, an object at a URI by fsspec, or a model of the registry in the settings.
+
+    Args:
+        plugins: whose settings reach a cloud; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: it is not there or cannot be read.
+        ComponentUnavailable: its cloud does not answer, or refuses.
     """
     name = os.fspath(path)
     if is_registered(name):
         name = locate(name)
     try:
+        if (storage := storage_at(name, plugins)) is not None:
+            with storage.open_uri(name) as file:
+                return bytes(file.read())
         if "://" in name:
             with _fsspec().open(name, "rb") as file:
                 return bytes(file.read())
@@ -29,28 +40,34 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except FileNotFoundError as error:
         raise DataError(f"there is no model at {name}.") from error
     except (OSError, ImportError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, AutoMLError):
             raise
         raise DataError(f"the model at {name} cannot be read: {error}") from error
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that readers see the old one or the new one whole, after a crash too; or an object by fsspec.
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, plugins: Plugins | None = None) -> None:
+    """Write a file, or an object at a URI, so that readers see the old one or the new one whole, after a crash too.
+
+    Args:
+        plugins: whose settings reach a cloud; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: it cannot be written; an older file is still there.
+        ComponentUnavailable: its cloud does not answer, or refuses.
     """
     name = os.fspath(path)
     try:
-        if "://" in name:
+        if (storage := storage_at(name, plugins)) is not None:
+            storage.put_uri(name, data)
+        elif "://" in name:
             with _fsspec().open(name, "wb") as file:
                 file.write(data)
         else:
             _replace(Path(name), data)
     except (OSError, ImportError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, AutoMLError):
             raise
-        raise DataError(f"the model cannot be written to {name}: {error}") from error
+        raise DataError(f"the file cannot be written to {name}: {error}") from error
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -74,7 +91,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _fsspec() -> Any:
     try:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
     except ImportError as error:
         raise DataError(
             "a model at a URI needs fsspec: pip install fsspec, and the package of the URI's scheme."

@@ -21,6 +21,7 @@ from automl_core import DataError, Portable
 if TYPE_CHECKING:
     from automl.model import Model
     from automl.predictor import Opaque
+    from automl_core import Plugins
 
 __all__ = ["FORMAT", "PRODUCER", "dump_model", "save_model"]
 
@@ -28,16 +29,20 @@ FORMAT = 1
 PRODUCER = "automl"
 
 
-def save_model(model: Model, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
-    """Write a model to one file, atomically, or to a URI by fsspec.
+def save_model(
+    model: Model, path: str | os.PathLike[str], *, key: bytes | None = None, plugins: Plugins | None = None
+) -> None:
+    """Write a model to one file, or to a URI, atomically.
 
     Args:
         key: signs the file; `load_model` with the same key refuses any other.
+        plugins: whose settings reach the cloud of a URI; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: it cannot be written.
+        ComponentUnavailable: the cloud of the URI does not answer, or refuses.
     """
-    write_bytes(path, dump_model(model, key=key))
+    write_bytes(path, dump_model(model, key=key), plugins=plugins)
 
 
 def dump_model(model: Model, *, key: bytes | None = None) -> bytes:

@@ -64,6 +64,7 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     "--out", default="model.automl", show_default=True, callback=_writable, help="Where to save: a path or a URI."
 )
 @click.option("--executor", help="Where trials run, such as threads, processes.")
+@click.option("--storage", help="Where the journal is kept: a name, or a URI such as s3://bucket/folder.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
 @click.option("--holdout", help="More data with the target, to score the model on.")
 @click.option("--report", callback=_writable_or_none, help="Write a page about the model to this FILE.")
@@ -71,16 +72,15 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @json_option
 def fit(
     data: str, target: str, out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
-    executor: str | None, learners: tuple[str, ...] | None, **options: Any,
+    executor: str | None, storage: str | None, learners: tuple[str, ...] | None, **options: Any,
 ) -> None:  # fmt: skip
     """Find the best model for DATA and save it.
 
     DATA is a path, glob or URI of CSV, Parquet, Arrow IPC or JSON lines.
     """
     started = time.monotonic()
-    model = search_for_model(
-        data, target=target, quiet=quiet, settings={"executor": executor, "learners": learners}, **options
-    )
+    settings = {"executor": executor, "storage": storage, "learners": learners}
+    model = search_for_model(data, target=target, quiet=quiet, settings=settings, **options)
     model.save(out)
     score = None if holdout is None else model.score(holdout)
     if report is not None:
