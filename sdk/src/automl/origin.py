@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from automl.memory import peak_memory
 
 if TYPE_CHECKING:
     from automl_core import Plugins
@@ -31,7 +32,7 @@ def describe_origin(
         "search": settings.search,
         "versions": {i.distribution: i.version for i in plugins.infos() if i.status == "active"},
         "processors": os.cpu_count(),
-        "memory": _peak_memory(),
+        "memory": peak_memory(),
         "weighted": weighted,
     }
 
@@ -44,13 +45,3 @@ def _name(data: Any) -> str | None:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else getattr(value, "__name__", type(value).__name__)
-
-
-def _peak_memory() -> int | None:
-    """Return the greatest resident size that this process has had; None on a system that does not tell."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from automl.memory import free_memory
 from automl_core import SettingsError, Study, Trial, TrialState, hookimpl
 
 if TYPE_CHECKING:
@@ -100,13 +102,19 @@ class LiveProgress:
 
     def __init__(self) -> None:
         self._standings = Standings()
+        self._running: dict[int, Trial] = {}
 
     @hookimpl
     def automl_study_started(self, study: Study) -> None:
         self._standings.begin(study)
 
     @hookimpl
+    def automl_trial_started(self, trial: Trial) -> None:
+        self._running[trial.id] = trial
+
+    @hookimpl
     def automl_trial_finished(self, trial: Trial) -> None:
+        self._running.pop(trial.id, None)
         self._standings.add(trial)
 
     def __rich__(self) -> RenderableType:
@@ -119,7 +127,10 @@ class LiveProgress:
         if study is None:
             return Text(f"reading and planning, {now.seconds:.0f} s")
         limit = study.time_limit
-        left = "" if limit is None else f"{max(limit - now.seconds, 0):.0f} s left"
+        left = f"{now.seconds:.0f} s" if limit is None else f"{max(limit - now.seconds, 0):.0f} s left"
+        memory = free_memory()
+        if memory < math.inf:
+            left += f", {memory / 1e9:.1f} GB free"
         line = Table.grid(padding=(0, 1))
         line.add_row(
             ProgressBar(total=limit, completed=now.seconds, width=30, pulse=limit is None), now.summary(), left
@@ -127,7 +138,15 @@ class LiveProgress:
         leaders = Table.grid(padding=(0, 2))
         for place, trial in enumerate(now.best, 1):
             leaders.add_row(f"  {place}.", f"{trial.learner} #{trial.id}", now.score(trial), f"{trial.seconds:.1f} s")
-        return Group(Text(headline(study)), line, leaders)
+        running = list(self._running.values())  # a copy: `rich` draws in a thread of its own
+        names = ", ".join(f"{trial.learner} #{trial.id}" for trial in running[:SHOWN])
+        more = f" and {len(running) - SHOWN} more" if len(running) > SHOWN else ""
+        return Group(
+            Text(headline(study)),
+            line,
+            leaders,
+            Text(f"  fitting {names}{more}" if names else "  finishing", style="dim"),
+        )
 
 
 @contextmanager

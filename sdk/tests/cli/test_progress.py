@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -53,6 +54,17 @@ def test_failed_trial_tells_its_reason() -> None:
 
 def test_last_line_sums_up() -> None:
     assert plain(finished(0, 0.2), finished(1, 0.1))[-1].endswith("2 trials, best roc_auc 0.90000")
+
+
+def test_live_progress_shows_what_is_fitted_and_what_is_left() -> None:
+    listener = LiveProgress()
+    listener.automl_study_started(STUDY)
+    listener.automl_trial_started(Trial(7, "catboost", {}))
+    shown = drawn(listener)
+    assert "fitting catboost #7" in shown
+    assert re.search(r"\d+ s left, \d+\.\d GB free", shown)
+    listener.automl_trial_finished(finished(7, 0.1))
+    assert "catboost #7" not in drawn(listener)
 
 
 def test_unknown_metric_is_shown_as_a_loss() -> None:

@@ -15,8 +15,11 @@ from automl.cli.ending import two_stage_interrupt
 
 if TYPE_CHECKING:
     from automl.engine import AutoML
+    from automl.study.leaderboard import Leaderboard
 
 __all__ = ["fit", "search_for_model"]
+
+SHOWN = 10  # rows of the leaderboard
 
 
 def _writable(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -47,7 +50,7 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
         "automl fit train.csv --target y --learners lightgbm,sklearn --quiet --json",
     ],
 )
-@click.argument("data")
+@click.argument("data", type=click.Path())
 @click.option("--target", required=True, help="The column to predict.")
 @click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
@@ -61,13 +64,20 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     help="What a prediction of one row may cost: best a millisecond, balanced 200 microseconds, fast a few.",
 )  # fmt: skip
 @click.option(
-    "--out", default="model.automl", show_default=True, callback=_writable, help="Where to save: a path or a URI."
+    "--out",
+    type=click.Path(),
+    default="model.automl",
+    show_default=True,
+    callback=_writable,
+    help="Where to save: a path or a URI.",
 )
 @click.option("--executor", help="Where trials run, such as threads, processes.")
 @click.option("--storage", help="Where the journal is kept: a name, or a URI such as s3://bucket/folder.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
-@click.option("--holdout", help="More data with the target, to score the model on.")
-@click.option("--report", callback=_writable_or_none, help="Write a page about the model to this FILE.")
+@click.option("--holdout", type=click.Path(), help="More data with the target, to score the model on.")
+@click.option(
+    "--report", type=click.Path(), callback=_writable_or_none, help="Write a page about the model to this FILE."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def fit(
@@ -92,12 +102,19 @@ def fit(
             "holdout_score": score, "seconds": round(seconds, 3), "leaderboard": model.leaderboard().rows,
         })  # fmt: skip
         return
-    click.echo(model.leaderboard())
+    click.echo(_short(model.leaderboard(), out))
     if score is not None:
         click.echo(f"\n{model.study_.metric} on {holdout}: {score:.5f}")
     if report is not None:
         click.echo(f"\nwrote {report}")
     click.echo(f"\nsaved {out} after {seconds:.1f} s; predict with: automl predict {out} DATA")
+
+
+def _short(board: Leaderboard, out: str) -> str:
+    """Return the first rows, and where the others are."""
+    more = len(board) - SHOWN
+    top = str(type(board)(board.rows[:SHOWN], board.metric))
+    return top if more <= 0 else f"{top}\n... and {more} more: automl leaderboard {out}"
 
 
 def search_for_model(data: Any, *, target: str, quiet: bool, settings: dict[str, Any], **options: Any) -> AutoML:

@@ -22,7 +22,7 @@ SHOWN = 5
         "automl leaderboard model.automl --json",
     ],
 )
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @json_option
 def leaderboard(model: str, as_json: bool) -> None:
     """Print what was tried for a saved MODEL, best first."""
@@ -37,7 +37,7 @@ def leaderboard(model: str, as_json: bool) -> None:
 
 
 @click.command(cls=Command, examples=["automl inspect model.automl", "automl inspect model.automl --json"])
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @json_option
 def inspect(model: str, as_json: bool) -> None:
     """Print what a saved MODEL is made of.

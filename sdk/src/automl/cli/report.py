@@ -19,10 +19,12 @@ __all__ = ["report"]
         "automl report model.automl --data train.csv --group sex --group region",
     ],
 )
-@click.argument("model")
-@click.option("--data", help="Rows with the target: the training table, or better rows that were held out.")
+@click.argument("model", type=click.Path())
+@click.option("--data", type=click.Path(), help="Rows with the target: the training table, or rows that were held out.")
 @click.option("--group", "groups", multiple=True, help="A column of DATA whose groups to compare; may be repeated.")
-@click.option("--out", default="report.html", show_default=True, help="Where to write: a path or a URI.")
+@click.option(
+    "--out", type=click.Path(), default="report.html", show_default=True, help="Where to write: a path or a URI."
+)
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def report(model: str, data: str | None, groups: tuple[str, ...], out: str, allow_pickle: bool) -> None:
     """Write a page about a saved MODEL: scores, what was tried, what it relies on, where it is wrong.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.memory import free_memory
 from automl.metrics import Metric
 from automl.study.finish import Shipment, finish, flatten
 from automl.study.folds import make_splits
@@ -263,7 +264,7 @@ class _Runner:
         found: list[Proposal] = []
         for name, learner in self.learners.items():
             need = learner.memory(task, len(data.target), len(data.columns), len(self.problem.classes))
-            if need > _free_memory():
+            if need > free_memory():
                 log.warning("learner %s is left out: one fit needs about %.1f GB of memory", name, need / 1e9)
                 continue
             if isinstance(learner, Portfolio):
@@ -414,13 +415,3 @@ class _Runner:
 
 def _on_base(proposal: Proposal) -> Proposal:
     return Proposal(proposal.learner, Candidate(proposal.candidate.params, proposal.candidate.rank, BASE))
-
-
-def _free_memory() -> float:
-    """Return the bytes that may be used before the machine swaps; infinite where nobody tells."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return float("inf")
-    available = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return float(available[0]) * 1024 if available else float("inf")
