@@ -42,7 +42,6 @@ class Sender:
         self._children: dict[int, str] = {}
         self._best = math.inf
         self._experiment = ""
-        self._made: dict[int, str] = {}
 
     @property
     def client(self) -> MlflowClient:
@@ -99,11 +98,8 @@ class Sender:
         tags = {"automl.study": study.id, **about["tags"]}
         if about["parent"]:
             tags["mlflow.parentRunId"] = about["parent"]
-        if line.number not in self._made:
-            experiment = about["experiment"] or self.connection.experiment()
-            name = f"{study.target} {study.task} {study.id[:8]}"
-            self._made[line.number] = self._create(experiment, name, line.time, tags)
-        run = self._made[line.number]
+        experiment = about["experiment"] or self.connection.experiment()
+        run = self._run(line, experiment, f"{study.target} {study.task} {study.id[:8]}", line.time, tags)
         params = {name: getattr(study, name) for name in Study.__slots__ if name not in ("id", "settings")}
         params |= {f"settings.{name}": value for name, value in study.settings.items()}
         params |= {f"environment.{name}": value for name, value in about["environment"].items()}
@@ -111,19 +107,28 @@ class Sender:
         self._describe_data(run, study)
         return run
 
-    def _create(self, experiment: str, name: str, started: float, tags: dict[str, Any]) -> str:
-        run = self.client.create_run(experiment, milliseconds(started), to_tags(tags), name)
-        return str(run.info.run_id)
+    def _run(self, line: Line, experiment: str, name: str, started: float, tags: dict[str, Any]) -> str:
+        """Return the run of a record, which is made once, however often it takes to send the rest of the record."""
+        if line.number not in self.spool.made:
+            run = self.client.create_run(experiment, milliseconds(started), to_tags(tags), name)
+            self.spool.mark(line.number, str(run.info.run_id), whole=False)
+        return self.spool.made[line.number]
 
     def _describe_data(self, run: str, study: Study) -> None:
         from mlflow.entities import Dataset, DatasetInput
+        from mlflow.exceptions import MlflowException
 
         digest = str(study.settings.get("data", study.id))[:36]
         profile = json.dumps({"num_rows": study.rows, "num_elements": study.rows * study.columns})
         source = json.dumps({"target": study.target})
-        self.client.log_inputs(
-            run, [DatasetInput(Dataset(study.target[:500], digest, "automl", source, None, profile))]
-        )
+        inputs = [DatasetInput(Dataset(study.target[:500], digest, "automl", source, None, profile))]
+        try:
+            self.client.log_inputs(run, inputs)
+        except MlflowException as error:
+            # Of two studies of the same data that start at once, MLflow 3.17 fails one; then the data is known.
+            if "unique constraint" not in str(error).lower():
+                raise
+            self.client.log_inputs(run, inputs)
 
     def _send_trial(self, line: Line) -> str:
         trial = _record(line.body["trial"])
@@ -147,15 +152,12 @@ class Sender:
         return run
 
     def _child(self, trial: Trial, line: Line) -> str:
-        if line.number not in self._made:
-            tags = {
-                "mlflow.parentRunId": self.parent, "automl.trial": trial.id, "automl.learner": trial.learner,
-                "automl.origin": trial.origin,
-            }  # fmt: skip
-            experiment = self._experiment or self.connection.experiment()
-            name = f"{trial.id} {trial.learner}"
-            self._made[line.number] = self._create(experiment, name, line.time - trial.seconds, tags)
-        return self._made[line.number]
+        tags = {
+            "mlflow.parentRunId": self.parent, "automl.trial": trial.id, "automl.learner": trial.learner,
+            "automl.origin": trial.origin,
+        }  # fmt: skip
+        experiment = self._experiment or self.connection.experiment()
+        return self._run(line, experiment, f"{trial.id} {trial.learner}", line.time - trial.seconds, tags)
 
     def _send_artifact(self, line: Line) -> None:
         name, file = line.body["name"], self.spool.folder / line.body["file"]

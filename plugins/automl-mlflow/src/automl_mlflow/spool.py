@@ -45,9 +45,9 @@ class Spool:
             self._records.close()
             raise
         self.sent: dict[int, str] = {}
-        if (folder / SENT).is_file():
-            entries = [json.loads(line) for line in _whole_lines(folder / SENT)]
-            self.sent = {entry["line"]: entry["run"] for entry in entries}
+        self.made: dict[int, str] = {}
+        for entry in map(json.loads, _whole_lines(folder / SENT)):
+            (self.sent if entry["whole"] else self.made)[entry["line"]] = entry["run"]
         self._offset = self._number = 0
 
     @classmethod
@@ -78,11 +78,11 @@ class Spool:
                 entry = json.loads(line)
                 yield Line(self._number, entry["kind"], entry["time"], entry["body"])
 
-    def mark(self, number: int, run: str) -> None:
-        """Note that a record was sent, and the run that it went to."""
+    def mark(self, number: int, run: str, *, whole: bool = True) -> None:
+        """Note that a record was sent, and the run that it went to; not `whole` where only the run was made so far."""
         with (self.folder / SENT).open("ab") as file:
-            file.write(json.dumps({"line": number, "run": run}).encode() + b"\n")
-        self.sent[number] = run
+            file.write(json.dumps({"line": number, "run": run, "whole": whole}).encode() + b"\n")
+        (self.sent if whole else self.made)[number] = run
 
     def remove(self) -> None:
         """Delete all of it: everything was sent."""
@@ -105,4 +105,5 @@ def leftovers(root: Path) -> Iterator[Spool]:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    text = path.read_bytes() if path.is_file() else b""
+    return [line for line in text.splitlines(keepends=True) if line.endswith(b"\n")]

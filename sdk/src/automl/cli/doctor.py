@@ -54,7 +54,7 @@ def doctor(
     from automl_core.settings import load_settings
 
     asked = Asked(
-        with_services(load_settings(), model), purpose=purpose, model=model, url=url, prometheus=prometheus,
+        with_services(load_settings()), purpose=purpose, model=model, url=url, prometheus=prometheus,
         dashboards=dashboards, namespace=namespace, host=host, port=port,
     )  # fmt: skip
     findings: list[Finding] = []

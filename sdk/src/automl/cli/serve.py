@@ -60,5 +60,5 @@ def serve(
         model_id=model_id,
         allow_pickle=allow_pickle,
         options=options,
-        settings=with_services(load_settings(), model),
+        settings=with_services(load_settings()),
     )

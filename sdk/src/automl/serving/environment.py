@@ -50,7 +50,7 @@ def read_environment() -> Asked:
         _number("AUTOML_PORT"),
         _number("AUTOML_WORKERS"),
         read_options(os.environ),
-        with_services(load_settings(), model),
+        with_services(load_settings()),
     )
 
 
@@ -75,14 +75,11 @@ def read_options(variables: Mapping[str, str]) -> ServiceOptions:
     return ServiceOptions(**values)
 
 
-def with_services(settings: Settings, model: str) -> Settings:
-    """Use the services that the plain variables name: `REDIS_HOST` as cache, `MLFLOW_TRACKING_URI` as registry."""
-    changes: dict[str, Any] = {}
+def with_services(settings: Settings) -> Settings:
+    """Use the cache that the plain variable `REDIS_HOST` names."""
     if settings.cache == "memory" and settings.plugins.get("redis", {}).get("host"):
-        changes["cache"] = "redis"
-    if not settings.trackers and model.startswith("models:/") and settings.plugins.get("mlflow"):
-        changes["trackers"] = ("mlflow",)
-    return settings.model_copy(update=changes) if changes else settings
+        return settings.model_copy(update={"cache": "redis"})
+    return settings
 
 
 def _number(name: str) -> int | None:

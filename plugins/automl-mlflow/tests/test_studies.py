@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl_core import Study, Trial, TrialState
+from automl_mlflow.connection import Refused
+from automl_mlflow.settings import MLflowConfig
+from automl_mlflow.tracker import MLflowTracker
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+STUDY = Study(
+    id="a1b2", task="binary", metric="roc_auc", rows=100, columns=5, seed=7, folds=3, learners=("linear", "forest"),
+    settings={"data": "fingerprint"},
+)  # fmt: skip
+
+
+def trial(number: int, loss: float | None = 0.5, **changes: Any) -> Trial:
+    state = TrialState.COMPLETE if loss is not None else TrialState.FAILED
+    values = {"seconds": 1.5, "rounds": 20, "metrics": {"auc": 0.75}, **changes}
+    return Trial(number, "linear", {"c": 0.5, "penalty": "l2"}, origin="portfolio").with_result(
+        state, loss=loss, **values
+    )
+
+
+def runs_of(tracker: MLflowTracker, query: str) -> list[Any]:
+    return list(tracker.connection.client.search_runs([tracker.connection.experiment()], query))
+
+
+def children(tracker: MLflowTracker, parent: Any) -> dict[int, Any]:
+    found = runs_of(tracker, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    return {int(run.data.tags["automl.trial"]): run for run in found}
+
+
+def record(tracker: MLflowTracker, *trials: Trial, error: BaseException | None = None) -> Any:
+    """Track a study, and return its run."""
+    tracker.start(STUDY)
+    for one in trials:
+        tracker.log(one)
+    tracker.finish(error)
+    assert tracker.flush() == (0, 0)
+    return runs_of(tracker, f"tags.`automl.study` = '{STUDY.id}'")[0]
+
+
+def spools(tracker: MLflowTracker) -> list[Path]:
+    return list(tracker.connection.spools.glob("*"))
+
+
+def test_study_is_a_run_with_a_child_for_each_trial(tracker: MLflowTracker) -> None:
+    parent = record(tracker, trial(0), trial(1, 0.25), trial(2, None, error="ValueError: no"))
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params.items() >= {"metric": "roc_auc", "rows": "100", "settings.data": "fingerprint"}.items()
+    assert "environment.python" in parent.data.params
+    assert parent.inputs.dataset_inputs[0].dataset.digest == "fingerprint"
+    found = children(tracker, parent)
+    assert [found[i].info.status for i in range(3)] == ["FINISHED", "FINISHED", "FAILED"]
+    assert found[1].data.params == {"learner": "linear", "seed": "0", "c": "0.5", "penalty": "l2"}
+    assert found[1].data.metrics == {"loss": 0.25, "seconds": 1.5, "rounds": 20.0, "auc": 0.75}
+    assert found[2].data.tags["automl.error"] == "ValueError: no"
+    assert found[0].info.end_time - found[0].info.start_time == 1500
+    assert spools(tracker) == []
+
+
+def test_best_loss_is_logged_by_trial(tracker: MLflowTracker) -> None:
+    parent = record(tracker, trial(0, 0.5), trial(1, 0.75), trial(2, 0.25))
+    history = tracker.connection.client.get_metric_history(parent.info.run_id, "best_loss")
+    assert [(point.step, point.value) for point in history] == [(0, 0.5), (2, 0.25)]
+
+
+def test_failed_study_is_a_failed_run(tracker: MLflowTracker) -> None:
+    parent = record(tracker, error=RuntimeError("no luck"))
+    assert (parent.info.status, parent.data.tags["automl.error"]) == ("FAILED", "RuntimeError: no luck")
+
+
+def test_model_and_files_are_artifacts(tracker: MLflowTracker, tmp_path: Path) -> None:
+    for name in ("model.automl", "report.html"):
+        (tmp_path / name).write_text(name)
+    tracker.start(STUDY)
+    for name in ("model.automl", "report.html"):
+        tracker.artifact(name, tmp_path / name)
+        (tmp_path / name).unlink()
+    tracker.finish()
+    tracker.flush()
+    (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    client = tracker.connection.client
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"model", "report.html"}
+    assert tracker.fetch(f"runs:/{parent.info.run_id}/model").read_text() == "model.automl"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("größe", "größe"), ("a|b*c", "a_b_c"), ("../up", "___up"), ("/root", "_root"), ("", "_"), ("x" * 300, "x" * 250)],
+)
+def test_odd_name_is_made_one_that_mlflow_takes(tracker: MLflowTracker, name: str, kept: str) -> None:
+    odd = Trial(0, "linear", {name: 1.0}).with_result(TrialState.COMPLETE, loss=0.5, metrics={name: 0.25})
+    found = children(tracker, record(tracker, odd))[0]
+    assert (found.data.params[kept], found.data.metrics[kept]) == ("1.0", 0.25)
+
+
+def test_long_value_is_cut(tracker: MLflowTracker) -> None:
+    long = Trial(0, "linear", {"text": "数" * 10_000}).with_result(TrialState.FAILED, error="e" * 10_000)
+    found = children(tracker, record(tracker, long))[0]
+    assert (len(found.data.params["text"]), len(found.data.tags["automl.error"])) == (6000, 8000)
+
+
+def test_more_parameters_than_one_request_takes(tracker: MLflowTracker) -> None:
+    many = Trial(0, "linear", {f"p{i}": i for i in range(250)}).with_result(TrialState.COMPLETE, loss=0.5)
+    assert children(tracker, record(tracker, many))[0].data.params["p249"] == "249"
+
+
+def test_numbers_that_are_not_finite_are_named(tracker: MLflowTracker) -> None:
+    found = children(tracker, record(tracker, trial(0, metrics={"a": float("nan"), "b": float("inf"), "c": 1.0})))[0]
+    assert found.data.tags["automl.not_finite"] == "a, b"
+    assert found.data.metrics.keys() == {"loss", "seconds", "rounds", "c"}
+
+
+def test_two_studies_at_once_are_two_runs(directory: Path) -> None:
+    trackers = [MLflowTracker(directory=directory) for _ in range(2)]
+
+    def track(tracker: MLflowTracker) -> None:
+        tracker.start(STUDY)
+        for number in range(5):
+            tracker.log(trial(number))
+        tracker.finish()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(track, trackers))
+    for tracker in trackers:
+        tracker.flush()
+    assert spools(trackers[0]) == []
+    found = runs_of(trackers[0], "tags.`automl.study` = 'a1b2'")
+    assert [len(children(trackers[0], parent)) for parent in found] == [5, 5]
+
+
+@pytest.fixture
+def active(tracker: MLflowTracker) -> Iterator[Any]:
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracker.connection.uri)
+    mlflow.set_experiment("notebook")
+    try:
+        with mlflow.start_run() as run:
+            yield run
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def test_study_nests_under_the_active_run(tracker: MLflowTracker, active: Any, tmp_path: Path) -> None:
+    elsewhere = MLflowTracker(directory=tmp_path / "elsewhere")  # goes to the active run, as settings name no address
+    elsewhere.start(STUDY)
+    elsewhere.log(trial(0))
+    elsewhere.finish()
+    elsewhere.flush()
+    found = tracker.connection.client.search_runs([active.info.experiment_id], "tags.`automl.study` = 'a1b2'")
+    assert [run.data.tags["mlflow.parentRunId"] for run in found] == [active.info.run_id]
+    nested = tracker.connection.client.search_runs([active.info.experiment_id], "tags.`automl.trial` = '0'")
+    assert [run.data.tags["mlflow.parentRunId"] for run in nested] == [found[0].info.run_id]
+
+
+KILLED = """
+import os, sys, time
+sys.path[:0] = {path!r}
+from automl_core import Study, Trial, TrialState
+from automl_mlflow.tracker import MLflowTracker
+tracker = MLflowTracker(directory={directory!r})
+tracker.start(Study(id="a1b2", task="binary", metric="roc_auc", rows=100, columns=5, seed=7, folds=3))
+for number in range(2):
+    tracker.log(Trial(number, "linear", {{}}).with_result(TrialState.COMPLETE, loss=0.5))
+print("told", flush=True)
+time.sleep(60)
+"""
+
+
+def test_run_of_a_killed_process_is_closed_as_killed(tracker: MLflowTracker, directory: Path) -> None:
+    code = KILLED.format(path=[entry for entry in sys.path if entry], directory=str(directory))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"told\n"
+        assert tracker.flush() == (0, 0), "a spool that its process has open is nobody else's"
+        process.send_signal(signal.SIGKILL)
+    parent = record(tracker, trial(0))
+    runs = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    (killed,) = [run for run in runs if run.info.status == "KILLED"]
+    assert len(children(tracker, killed)) == 2
+    assert parent.info.status == "FINISHED"
+
+
+def test_deleted_experiment_costs_no_study_and_says_what_to_do(
+    tracker: MLflowTracker, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = tracker.connection.experiment()
+    tracker.connection.client.delete_experiment(experiment)
+    other = MLflowTracker(directory=directory)
+    other.start(STUDY)
+    other.log(trial(0))
+    other.finish()
+    assert other.flush() == (0, 1)
+    assert f"restore --experiment-id {experiment}" in caplog.text
+    tracker.connection.client.restore_experiment(experiment)
+    assert MLflowTracker(directory=directory).flush() == (3, 0)
+    assert len(runs_of(tracker, "tags.`automl.trial` = '0'")) == 1
+
+
+def test_trial_before_its_study_is_refused(tracker: MLflowTracker) -> None:
+    with pytest.raises(RuntimeError, match="before the start"):
+        tracker.log(trial(0))
+
+
+def test_password_is_in_no_error(tmp_path: Path) -> None:
+    config = MLflowConfig(tracking_uri="postgresql://me:hunter2@127.0.0.1:1/mlflow", password="hunter2")
+    with pytest.raises(Refused, match="psycopg") as caught:
+        MLflowTracker(config, directory=tmp_path).versions("income")
+    assert "hunter2" not in str(caught.value)
