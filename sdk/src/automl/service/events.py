@@ -7,8 +7,9 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 - `inputs`: values by column, at most `sample_rows` rows; `predictions`: labels or numbers of the same rows;
   `probabilities`: their probabilities, or None for regression;
 
-before the first of them, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training table, or
-None) and `importances` (by column; empty where a member has none); and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
+as soon as a model is in service, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training
+table, or None) and `importances` (by column; empty where a member has none), and one `Event("retired", ...)` with `model`
+and `version` when it leaves; and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class EventPump:
     Args:
         dropped: is told how many were dropped.
         ledger: keeps predictions until their truth comes.
+        models: returns what is in service: monitors are told of a version before its first request, as a scrape may come
+            to a worker that answers none, and when it leaves.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class EventPump:
         sample_rows: int,
         dropped: Callable[[int], None],
         ledger: Ledger | None = None,
+        models: Callable[[], Sequence[Served]] = list,
     ) -> None:
         self._monitors, self._limit, self._sample_rows, self._dropped = tuple(monitors), limit, sample_rows, dropped
-        self._ledger = ledger
+        self._ledger, self._models = ledger, models
         self._seen: deque[Seen] = deque()
         self._failed: deque[tuple[str, str]] = deque(maxlen=limit)
-        self._announced: set[tuple[str, str, bytes]] = set()
+        self._announced: dict[tuple[str, str, bytes], bool] = {}  # and whether it was among the models
         self._stop = Flag()
         self._thread = Thread(target=self._work, name="automl-events", daemon=True)
         self._thread.start()
@@ -111,6 +115,7 @@ class EventPump:
         self._flush()
 
     def _flush(self) -> None:
+        self._follow(self._models())
         seen = [self._seen.popleft() for _ in range(len(self._seen))]
         groups: dict[int, list[Seen]] = {}
         for one in seen:
@@ -147,10 +152,25 @@ class EventPump:
         return {**describe([Seen(Answer(served, said), seen.data, 0.0)], self._sample_rows), "shadow": True}
 
     def _tell(self, name: str, served: Served, attributes: Callable[[], Mapping[str, Any]]) -> None:
+        self._announce(served, listed=False)
+        self._emit_about(served, name, attributes)
+
+    def _follow(self, models: Sequence[Served]) -> None:
+        """Tell of versions that came into service, and of those that left it."""
+        for served in models:
+            self._announce(served, listed=True)
+        now = {(served.name, served.version, served.token) for served in models}
+        for identity in [known for known, listed in self._announced.items() if listed and known not in now]:
+            del self._announced[identity]
+            self._emit(Event("retired", time(), {"model": identity[0], "version": identity[1]}))
+
+    def _announce(self, served: Served, *, listed: bool) -> None:
         identity = (served.name, served.version, served.token)
         if identity not in self._announced:
-            self._announced.add(identity)
-            self._tell("model", served, lambda: announce(served))
+            self._emit_about(served, "model", lambda: announce(served))
+        self._announced[identity] = listed or self._announced.get(identity, False)
+
+    def _emit_about(self, served: Served, name: str, attributes: Callable[[], Mapping[str, Any]]) -> None:
         try:
             event = Event(name, time(), attributes())
         except Exception:

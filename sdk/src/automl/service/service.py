@@ -250,6 +250,7 @@ class PredictionService(Component):
             sample_rows=self.options.sample_rows,
             dropped=lambda count: self.counters.add("dropped_events", count),
             ledger=self.ledger,
+            models=self.models,
         )
 
     def _start_pump(self) -> None:
