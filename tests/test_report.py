@@ -19,7 +19,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from automl import AutoML, load_model
 from automl.artifact.save import dump_model
 from automl.cli.app import cli
-from automl.report.evidence import MAX_CELLS, MAX_ROWS, MIN_ROWS, sample_rows
+from automl.report.evidence import MAX_CELLS, MAX_ROWS, MIN_ROWS, Evidence, sample_rows
 from automl.report.judged import HELD_OUT, OUT_OF_FOLD, judge, known_metric
 from automl.report.page import render_report
 from automl.report.quality import doubts
@@ -278,6 +278,15 @@ def test_held_out_rows_that_are_worse_than_chance_explains_are_warned_of(binary:
     assert "held-out rows score worse than chance explains" in told[-1]
 
 
+def test_training_rows_among_the_held_out_ones_are_warned_of(binary: AutoML, clients, later) -> None:
+    mixed = pd.concat([clients[::2], later], ignore_index=True)
+    told = [
+        line for line in doubts(binary.model_, judge(binary.model_, mixed)) if "equal row among those given" in line
+    ]
+    assert told
+    assert told[0].startswith("50%")
+
+
 def test_nothing_is_warned_of_where_all_is_well(page: str) -> None:
     assert "Before you trust the score" not in page
 
@@ -296,9 +305,8 @@ def test_saved_model_has_a_page_without_rows(binary: AutoML, folder: Path) -> No
 def test_evidence_goes_through_the_file(binary: AutoML, folder: Path) -> None:
     binary.save(folder / "model.automl")
     told, again = binary.model_.evidence, load_model(folder / "model.automl").evidence
-    for name in ("rows", "target", "prediction"):
+    for name in ("rows", "target", "prediction", "marks"):
         np.testing.assert_array_equal(getattr(again, name), getattr(told, name))
-    assert again.key == told.key
 
 
 def test_file_holds_no_row_of_the_table(binary: AutoML, clients: pd.DataFrame) -> None:
@@ -339,6 +347,28 @@ def test_command_writes_the_page(binary: AutoML, clients: pd.DataFrame, tmp_path
     assert done.stdout.startswith("wrote report.html (")
     # A CSV file has the same values, so it is known for the training table.
     assert "Rows out of fold, by group" in Path("report.html").read_text()
+
+
+@pytest.mark.parametrize("broken", ["rows", "target", "prediction", "marks"])
+def test_damaged_evidence_is_refused(binary: AutoML, broken: str, folder: Path) -> None:
+    told = binary.model_.evidence
+    cut = {name: getattr(told, name) for name in ("rows", "target", "prediction", "marks")} | {
+        broken: getattr(told, broken)[1:]
+    }
+    model = save_with(binary, Evidence(**cut), folder / "damaged.automl")
+    with pytest.raises(DataError, match="do not fit together"):
+        load_model(model)
+
+
+def save_with(engine: AutoML, evidence: Evidence, path: Path) -> Path:
+    """Save the engine's model with other evidence."""
+    model = engine.model_
+    before, model.evidence = model.evidence, evidence
+    try:
+        model.save(path)
+    finally:
+        model.evidence = before
+    return path
 
 
 # ---- notebooks

@@ -12,7 +12,7 @@ import numpy as np
 from automl.encoder import Encoder
 from automl.model import Model
 from automl.predictor import Predictor
-from automl.report.evidence import Evidence, sample_rows
+from automl.report.evidence import Evidence, mark_rows, sample_rows
 from automl.schema import Schema, describe
 from automl.study.calibration import apply_temperature
 from automl.table import open_table, with_target
@@ -171,4 +171,4 @@ def _evidence(prepared: Prepared, outcome: Outcome) -> Evidence | None:
     if classes and shipment.temperature != 1.0:
         said = apply_temperature(said, shipment.temperature)
     values, target = prepared.data.values[rows], prepared.data.target[rows].astype(np.float64)
-    return Evidence(rows, target, said.astype(np.float32), fingerprint(values, target))
+    return Evidence(rows, target, said.astype(np.float32), mark_rows(values, target))

@@ -84,8 +84,8 @@ def _show_prediction(automl: AutoML, held_out: pa.Table) -> None:
 
 def _show_next(path: Path) -> None:
     click.echo(f"\nThe model is in {path}. What to try next:")
-    click.echo(f"  automl report {path} --data {data_path()} --group marital")
+    click.echo(f"  automl report {path}")
     click.echo(f"  automl inspect {path}")
     click.echo(f"  automl predict {path} {data_path()} --proba")
-    click.echo("  automl fit YOUR.csv --target COLUMN --time-limit 300")
+    click.echo("  automl fit YOUR.csv --target COLUMN --time-limit 300 --report report.html")
     click.echo("  automl plugins")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.metrics import DEFAULTS, METRICS, Metric, resolve_metric
+from automl.report.evidence import mark_rows
 from automl.target import TargetCoder
 from automl_core import BINARY, REGRESSION, DataError, SettingsError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from automl.model import Model
     from automl.report.evidence import Evidence
 
-__all__ = ["HELD_OUT", "OUT_OF_FOLD", "Judged", "Score", "judge", "known_metric", "metrics_of"]
+__all__ = ["HELD_OUT", "OUT_OF_FOLD", "Judged", "Score", "judge", "known_metric", "metrics_of", "overlap"]
 
 OUT_OF_FOLD, HELD_OUT = "out of fold", "held out"
 RESAMPLES = 200
@@ -170,12 +171,10 @@ def _open(model: Model, data: Any) -> tuple[pa.Table, NDArray[np.float64]]:
 
 
 def _is_training(model: Model, evidence: Evidence, table: pa.Table, target: NDArray[np.float64]) -> bool:
-    from automl.prepare import fingerprint
-
     rows = evidence.rows
     if len(target) != model.info.get("rows") or not np.array_equal(target[rows], evidence.target):
         return False
-    return fingerprint(model.encoder.encode(table.take(rows)), evidence.target) == evidence.key
+    return np.array_equal(mark_rows(model.encoder.encode(table.take(rows)), evidence.target), evidence.marks)
 
 
 def _predict(model: Model, table: pa.Table) -> NDArray[np.float64]:
@@ -183,6 +182,11 @@ def _predict(model: Model, table: pa.Table) -> NDArray[np.float64]:
     return np.asarray(ask(table), dtype=np.float64)
 
 
-def best_known(judged: Sequence[Judged]) -> Judged:
-    """Return the rows that nobody chose anything by: the held-out ones where there are any."""
-    return judged[-1]
+def overlap(model: Model, judged: Judged) -> tuple[float, float]:
+    """Return the share of known training rows that have a twin among the judged, and the share with one among themselves."""
+    if model.evidence is None or judged.table is None:
+        return 0.0, 0.0
+    marks = model.evidence.marks
+    _, counts = np.unique(marks, return_counts=True)
+    there = np.isin(marks, mark_rows(judged.encoded, judged.target))
+    return float(there.mean()), float(counts[counts > 1].sum() / len(marks))

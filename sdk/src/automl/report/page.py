@@ -113,5 +113,7 @@ def _tiles(model: Model, judged: Sequence[Judged], size: int) -> list[tuple[str,
     rows, seconds = model.info.get("rows"), model.info.get("seconds")
     tiles.append(("rows", number(rows, 7), f"{len(model.names)} columns"))
     tiles.append(("trials", number(trials), f"in {number(seconds, 3)} s" if seconds else ""))
-    tiles.append(("model", f"{size / 1e6:.2f} MB", f"{model.predictor.trees:,} trees"))
+    tiles.append(
+        ("model", f"{size / 1e6:.2f} MB", f"{model.predictor.trees:,} trees" if model.predictor.trees else "no trees")
+    )
     return tiles

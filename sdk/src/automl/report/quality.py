@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from automl.report.classes import class_figures, class_tables
-from automl.report.judged import HELD_OUT, OUT_OF_FOLD, known_metric, metrics_of
+from automl.report.judged import HELD_OUT, OUT_OF_FOLD, known_metric, metrics_of, overlap
 from automl.report.numbers import number_figures
 from automl.report.section import Section, Table
 from automl_core import REGRESSION
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from automl.report.judged import Judged, Score
 
 __all__ = ["doubts", "quality_section"]
+
+MANY = 0.1  # of the training rows, that are among the held-out ones beyond what twins explain
 
 
 def quality_section(model: Model, judged: Sequence[Judged]) -> Section:
@@ -55,6 +57,13 @@ def doubts(model: Model, judged: Sequence[Judged]) -> list[str]:
             found.append(
                 f"the ensemble's weights flatter its score: {metric.name} is {chosen:.4g} on the rows that chose them, and "
                 f"{nested:.4g} on rows that did not."
+            )
+    if judged and judged[-1].name == HELD_OUT:
+        shared, twins = overlap(model, judged[-1])
+        if shared > twins + MANY:
+            found.append(
+                f"{shared:.0%} of the training rows have an equal row among those given as held out: if they are the same "
+                "rows, their score is flattered."
             )
     if own is not None and judged[-1].name == HELD_OUT:
         found += _disagreement(metric.name, metric.greater, own, judged[-1].score(metric))

@@ -25,6 +25,7 @@ MAX_CLASSES = 20
 def data_section(model: Model, judged: Judged | None) -> Section:
     """Describe the training table: its columns, what is missing, the target, and what was left out."""
     text = [_rows(model)]
+    text += [f"{note}." for note in model.info.get("notes", ())]
     tables = []
     if model.schema is not None:
         shares = model.feature_importance()
@@ -33,7 +34,6 @@ def data_section(model: Model, judged: Judged | None) -> Section:
             text.append(f"The {MAX_COLUMNS} most important of {len(inputs)} columns:")
         head = ("column", "kind", "missing", "distinct", "mean or most frequent", "range", "importance")
         tables.append(Table(head, [_describe(item, shares.get(item.name)) for item in inputs[:MAX_COLUMNS]], 2))
-    text += [f"{note}." for note in model.info.get("notes", ())]
     return Section("Data", text, tables, [] if judged is None else [_target(model, judged)])
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from automl.report.drawing import BLUE, COLOURS, GREY, drawing
 from automl.report.judged import known_metric
 from automl.report.section import Section, Table, number
-from automl_core import TrialState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +32,6 @@ def tried_section(model: Model) -> Section:
     folds = model.info.get("folds")
     how = "one held-back part" if folds == 1 else f"{folds} folds" if folds else "cross-validation"
     text = [f"{len(trials)} trials ({told or 'none'}), each judged by {how}; the score is {model.metric}, out of fold."]
-    failed = [row for row in trials if row.get("state") == TrialState.FAILED]
-    text += [f"{row['name']} failed: {row.get('error')}" for row in failed[:5]]
     if len(board) > SHOWN:
         text.append(f"The first {SHOWN} of {len(board)} rows:")
     head = ("model", model.metric, "weight", "seconds", "rounds", "columns as", "state", "configuration")
@@ -54,7 +51,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
         number(row.get("seconds"), 3),
         number(row.get("rounds")),
         row.get("view") or "",
-        str(row.get("state") or ""),
+        f"{row.get('state') or ''}" + (f": {row['error']}" if row.get("error") else ""),
         settings,
     ]
 
@@ -86,6 +83,7 @@ def _budget(model: Model, trials: Sequence[Mapping[str, Any]]) -> Figure | None:
                 color=GREY,
                 zorder=1,
             )
+        made.axes.set_xlim(left=0)
         made.axes.set_xlabel("seconds")
         made.axes.set_ylabel(model.metric)
         # One trial that went astray would flatten all others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def wrong_section(judged: Judged) -> Section:
     columns = {} if judged.table is None else {name: judged.table[name].take(worst).to_pylist() for name in shown}
     rows = []
     for place, row in enumerate(worst):
-        cells = _said(judged, int(row)) + [shorten(columns[name][place]) for name in shown]
+        cells = _said(judged, int(row)) + [_cell(columns[name][place]) for name in shown]
         rows.append([f"{judged.rows[row]:,}", *cells])
     text = [
         (
@@ -43,6 +43,10 @@ def wrong_section(judged: Judged) -> Section:
         text.append("Their values are not in the model's file: give the training table as data to see them.")
     head = ("row", "truth", "prediction", "error" if model.task == REGRESSION else "probability of the truth", *shown)
     return Section("Where it is wrong", text, [Table(head, rows, len(head))])
+
+
+def _cell(value: Any) -> str:
+    return number(value) if isinstance(value, float) else shorten("missing" if value is None else value)
 
 
 def _said(judged: Judged, row: int) -> list[str]:
