@@ -110,8 +110,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     variables = {**os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     variables.pop("VIRTUAL_ENV", None)
     try:
-        for name in ("wheels", "install"):
-            command = [places.get(word, word) for word in step(name)]
+        # The image has every plugin; those that serving needs will do here.
+        parts = ["core", "sdk", *(f"plugins/automl-{name}" for name in SERVE)]
+        for name, more in (("wheels", parts), ("install", [])):
+            command = [places.get(word, word) for word in step(name)] + more
             subprocess.run(command, cwd=source, env=variables, check=True, **other_user())
         yield folder
     finally:

@@ -94,7 +94,10 @@ class Postgres:
 
 
 @pytest.fixture
-def postgres() -> Iterator[Postgres]:
+def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postgres]:
+    # Debian keeps the server's programs off the path.
+    places = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
+    monkeypatch.setenv("PATH", ":".join([os.environ["PATH"], *places]))
     for program in PROGRAMS:
         need(program, "postgresql")
     server = Postgres(Path("/tmp") / f"automl-postgres-{os.getpid()}")
