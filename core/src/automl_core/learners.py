@@ -119,7 +119,13 @@ class Distributed(Protocol):
     """A learner that fits data larger than memory."""
 
     def fit_distributed(self, source: Any, job: Job) -> Model:
-        """Fit on a partitioned source; the job's `data` describes the columns only."""
+        """Fit on all rows of a source.
+
+        Args:
+            source: has `rows`, how many there are, and can be iterated again and again, each time in the same order:
+                batches of (float32 values of shape (n, columns), float64 targets of shape (n,), weights or None).
+            job: `data` holds a sample of these rows (`train`), and rows that the source does not have (`valid`).
+        """
         ...
 
 

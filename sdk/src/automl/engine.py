@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.metrics import resolve_metric
+from automl.model import in_batches
 from automl.origin import describe_origin
 from automl.study.clock import Clock
 from automl_core import AutoMLError, DataError, Plugins, SettingsError, Study
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from automl.metrics import Metric
     from automl.model import Model
     from automl.study.leaderboard import Leaderboard
     from automl.study.run import Outcome
@@ -53,6 +55,8 @@ class AutoML:
         folds: parts of the cross-validation, 1 for a holdout; None chooses by what fits cost.
         listeners: objects with `automl_core.hookimpl` methods that are told of events.
         optimizer: a search with its own settings, instead of the one that `settings` names.
+        memory_limit: bytes that work on the table may take; None takes half of what is free. Parquet files for which it is
+            too little, and data frames of Dask, are read in batches: the search learns from a sample, the best from all rows.
         storage: where the study's journal is kept, instead of where `settings` say: a name, or "s3://bucket/folder".
 
     Attributes:
@@ -75,6 +79,7 @@ class AutoML:
         folds: int | None = None,
         listeners: Sequence[object] = (),
         optimizer: Any = None,
+        memory_limit: int | None = None,
         storage: str | None = None,
     ) -> None:
         self.time_limit = time_limit
@@ -89,6 +94,7 @@ class AutoML:
         self.folds = folds
         self.listeners = listeners
         self.optimizer = optimizer
+        self.memory_limit = memory_limit
         self.storage = storage
 
     def __getstate__(self) -> dict[str, Any]:
@@ -132,12 +138,25 @@ class AutoML:
         plugins = Plugins(self._settings(), threads=self._threads())
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
+        from automl.large.fit import finish_large, search_clock, survey_large
         from automl.prepare import prepare, to_model
         from automl.study.run import Problem, run_study
         from automl.tracking.files import write_files
 
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}
-        table = prepare(self._opened(data, plugins), y, target=target, task=self.task, given=given, seed=self.seed)
+        survey = None
+        if y is None:
+            survey = survey_large(data, target=target, given=given, seed=self.seed, limit=self.memory_limit)
+        table = prepare(
+            self._opened(data, plugins) if survey is None else survey.sample,
+            y,
+            target=target,
+            task=self.task,
+            given=given,
+            seed=self.seed,
+            levels=None if survey is None else survey.levels,
+            rows=0 if survey is None else survey.rows,
+        )
         problem = Problem(
             data=table.data,
             task=table.coder.task,
@@ -155,7 +174,7 @@ class AutoML:
         outcome = run_study(
             problem,
             plugins,
-            clock,
+            clock if survey is None else search_clock(clock, survey),
             threads=self._threads(),
             optimizer=self.optimizer,
             files=partial(write_files, table),
@@ -164,6 +183,11 @@ class AutoML:
         self.outcome_: Outcome = outcome
         self._plugins = plugins
         self.model_ = to_model(table, outcome)
+        if survey is not None:
+            finish_large(
+                self.model_, survey, table, outcome, plugins,
+                given=given, metric=problem.metric, clock=clock, threads=self._threads(),
+            )  # fmt: skip
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         self.model_.info["origin"] = describe_origin(
             data, arguments, plugins, key=table.data.key, weighted=table.data.weight is not None
@@ -181,7 +205,7 @@ class AutoML:
             raise SettingsError(f"quality is {self.quality!r}; it must be one of {', '.join(QUALITIES)}.")
         if self.time_limit is None and self.max_trials is None:
             raise SettingsError("without a time_limit, max_trials must say how many configurations to fit.")
-        for name in ("time_limit", "max_trials", "predict_time_limit", "folds"):
+        for name in ("time_limit", "max_trials", "predict_time_limit", "folds", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value!r}; it must be greater than 0.")
@@ -234,6 +258,8 @@ class AutoML:
         """Return the metric, in its own direction, on rows with a known target."""
         model = self._fitted
         metric = resolve_metric(self.metric, model.task)
+        if y is None and (batches := in_batches(data)) is not None:
+            return self._score_in_batches(batches, metric)
         data = self._opened(data)
         if y is None:
             from automl.table import open_table
@@ -248,6 +274,23 @@ class AutoML:
             raise DataError(f"no row has a value of {self.coder_.name!r} to score against.")
         prediction = model.predict_proba(data) if self.coder_.classes else model.predict(data)
         return metric.to_score(metric.loss(target[known], prediction[known]))
+
+    def _score_in_batches(self, batches: Any, metric: Metric) -> float:
+        model = self._fitted
+        targets: list[NDArray[np.float64]] = []
+        said: list[NDArray[Any]] = []
+        for table in batches:
+            if self.coder_.name not in table.column_names:
+                raise DataError(f"the data has no column {self.coder_.name!r} to score against.")
+            target = self.coder_.encode(table[self.coder_.name])
+            known = np.isfinite(target)
+            prediction = model.predict_proba(table) if self.coder_.classes else model.predict(table)
+            targets.append(target[known])
+            said.append(prediction[known])
+        joined = np.concatenate(targets) if targets else np.empty(0)
+        if not len(joined):
+            raise DataError(f"no row has a value of {self.coder_.name!r} to score against.")
+        return metric.to_score(metric.loss(joined, np.concatenate(said)))
 
     def leaderboard(self) -> Leaderboard:
         """Return what was tried, best first."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from automl.schema import Schema
     from automl.study.leaderboard import Leaderboard
 
-__all__ = ["Model"]
+__all__ = ["Model", "in_batches"]
 
 Label = str | int | float | bool
 
@@ -88,7 +88,7 @@ class Model:
         Raises:
             DataError: a column is missing or holds what it cannot hold.
         """
-        return self.decide(self.predictor.predict(self.encoder.encode(data), threads=threads))
+        return self.decide(self._say(data, threads))
 
     def decide(self, said: NDArray[np.float64]) -> NDArray[Any]:
         """Return labels for probabilities of shape (rows, classes), or the numbers of regression as they are."""
@@ -105,6 +105,11 @@ class Model:
         """
         if self.task == REGRESSION:
             raise DataError(f"the model predicts the number {self.target!r}, which has no probabilities: use predict.")
+        return self._say(data, threads)
+
+    def _say(self, data: Any, threads: int) -> NDArray[np.float64]:
+        if (batches := in_batches(data)) is not None:
+            return np.concatenate([self._say(table, threads) for table in batches])
         return self.predictor.predict(self.encoder.encode(data), threads=threads)
 
     def predict_contributions(self, data: Any) -> NDArray[np.float64]:
@@ -194,6 +199,15 @@ class Model:
         from automl.export import export_onnx
 
         export_onnx(self, path)
+
+
+def in_batches(data: Any) -> Any:
+    """Return what is too large for memory as tables, and None for anything else."""
+    if not isinstance(data, str | os.PathLike) and not type(data).__module__.startswith("dask"):
+        return None
+    from automl.large.batches import open_batches
+
+    return open_batches(data)
 
 
 def _to_array(labels: Sequence[Label]) -> NDArray[Any]:

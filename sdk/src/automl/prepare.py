@@ -49,12 +49,21 @@ class Prepared:
 
 
 def prepare(
-    data: Any, y: Any, *, target: str | None, task: str | None, given: Mapping[str, Any], seed: int
+    data: Any,
+    y: Any,
+    *,
+    target: str | None,
+    task: str | None,
+    given: Mapping[str, Any],
+    seed: int,
+    levels: Mapping[str, Mapping[str, int]] | None = None,
+    rows: int = 0,
 ) -> Prepared:
     """Open, describe and encode a table.
 
     Args:
         given: "sample_weight", "groups" and "time", each None, a column's name, or of shape (rows,).
+        levels, rows: where the table is a sample: how often each level of a category occurs in all of so many rows.
 
     Raises:
         DataError: the table cannot be learned from.
@@ -73,6 +82,8 @@ def prepare(
     table = table.drop_columns([coder.name])
     schema = describe(table)
     encoder = Encoder.fit(table, schema, seed=seed)
+    if levels:
+        encoder = encoder.with_levels(levels, rows)
     values = encoder.encode(table)
     weight, groups = beside.get("sample_weight"), beside.get("groups")
     return Prepared(

@@ -14,6 +14,7 @@ from automl_lightgbm.binned import BINNING, Binned, Target, bin_rows, take
 from automl_lightgbm.model import LightGBMModel
 from automl_lightgbm.portfolio import make_portfolio, make_space
 from automl_lightgbm.stopping import Watch
+from automl_lightgbm.stream import bin_source
 
 if TYPE_CHECKING:
     from automl_core import Column
@@ -86,6 +87,23 @@ class LightGBMLearner(Learner):
         every = job.rounds is not None or not watch.curve
         rounds = booster.current_iteration() if every else model.rounds + watch.best
         return LightGBMModel(_text(booster), job.classes, rounds, (), model.target, job.threads)
+
+    def fit_distributed(self, source: Any, job: Job) -> LightGBMModel:
+        """Fit on all rows of a source; in bins they take a byte for each value, and nothing else of them is kept.
+
+        Args:
+            source: `rows` in all, in batches of (float32 values, float64 target, weight or None); see
+                `automl_core.Distributed`.
+            job: its training rows, a sample of the source, decide the bins.
+        """
+        started = time.monotonic()
+        self._space.check(job.params)
+        train, target, valid = bin_source(source, job)
+        watch = Watch(job, started, scale=target.scale)
+        booster = self._train(job, train, valid, watch, None)
+        every = job.rounds is not None or not watch.curve
+        rounds = booster.current_iteration() if every else watch.best
+        return LightGBMModel(_text(booster), job.classes, rounds, tuple(watch.curve), target, job.threads)
 
     def _train(
         self, job: Job, train: lgb.Dataset, valid: lgb.Dataset | None, watch: Watch, earlier: lgb.Booster | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from automl.encoder.part import Arrays, Single, State
@@ -50,8 +50,13 @@ class CategoryPart(Single):
         for value, count in zip(found.values, found.counts.tolist(), strict=True):
             if not is_missing(value):
                 counted[as_text(value)] += count
+        return cls.of_counts(name, counted, found.rows)
+
+    @classmethod
+    def of_counts(cls, name: str, counted: Mapping[str, int], rows: int) -> Self:
+        """Return the part for levels that occur so often in so many rows."""
         ordered = sorted(counted, key=lambda level: (-counted[level], level))
-        least = 1 if found.rows < FEW_ROWS else 2
+        least = 1 if rows < FEW_ROWS else 2
         kept = [level for level in ordered[:MAX_LEVELS] if counted[level] >= least]
         return cls(name, kept, rare=len(kept) < len(ordered))
 

@@ -88,6 +88,16 @@ class Encoder:
         parts = [_fit_part(item, table[item.name], seed) for item in schema.used]
         return cls(schema.names, parts)
 
+    def with_levels(self, levels: Mapping[str, Mapping[str, int]], rows: int) -> Encoder:
+        """Return the encoder with categories of these levels, counted in so many rows; columns without any stay."""
+        parts = [
+            CategoryPart.of_counts(part.name, counted, rows)
+            if isinstance(part, CategoryPart) and (counted := levels.get(part.name))
+            else part
+            for part in self.parts
+        ]
+        return Encoder(self.inputs, parts)
+
     # ---- encode
 
     def encode(self, data: Any, *, strict: bool = True) -> NDArray[np.float32]:
