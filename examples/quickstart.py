@@ -1,4 +1,4 @@
-"""Train on a table, look at what was tried, predict, save, load.
+"""Train on a table, look at what was tried, predict, save, load, write a report.
 
 python examples/quickstart.py
 """
@@ -30,6 +30,10 @@ def main(seconds: float = 20.0) -> None:
     model.save(path)
     again = load_model(path)  # needs numpy, and no training library
     print("loaded:", again, again.predict(row))
+
+    page = path.with_suffix(".html")
+    model.report(page, data=held_out)
+    print("read in a browser:", page)
 
 
 if __name__ == "__main__":

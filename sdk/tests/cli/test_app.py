@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -96,3 +97,15 @@ def test_closed_pipe_is_quiet() -> None:
     line = f"set -o pipefail; {shlex.quote(sys.executable)} -m automl settings | true"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("words", "expected"), [("automl rep", "report"), ("automl fit --ti", "--time-limit")])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completes(words: str, expected: str, shell: str) -> None:
+    told = {
+        "_AUTOML_COMPLETE": f"{shell}_complete", "COMP_WORDS": words,
+        "COMP_CWORD": words.split()[-1] if shell == "fish" else str(len(words.split()) - 1),
+    }  # fmt: skip
+    command = [sys.executable, "-c", "from automl.cli import main; main()"]
+    done = subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True)
+    assert expected in done.stdout

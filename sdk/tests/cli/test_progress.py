@@ -105,3 +105,16 @@ def test_stream_decides_how_progress_is_shown(terminal: bool, kind: type) -> Non
 
     with show_progress(Stream()) as listener:
         assert isinstance(listener, kind)
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = LiveProgress()
+    tell(listener, finished(0, 0.1))
+    shown = {}
+    for value in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", value)
+        console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="truecolor")
+        console.print(listener)
+        shown[value] = re.findall(r"\x1b\[[0-9;]*38;", console.file.getvalue())
+    assert shown[""]
+    assert shown["1"] == []
