@@ -47,15 +47,17 @@ class Uploader:
         self._stop.set()
         self._news.set()
 
-    def wait(self, seconds: float) -> None:
-        """Wait until the thread ends, for so long at most, and say what is not sent by then."""
+    def wait(self, seconds: float) -> bool:
+        """Wait until the thread ends, for so long at most; log what is not sent by then, and tell whether it goes on."""
         atexit.unregister(self.wait)
         self._thread.join(seconds)
-        if self.spool.folder.exists():
+        waits = self.spool.folder.exists()
+        if waits:
             log.warning(
                 "MLflow at %s has not taken all of study %s: the rest is in %s; send it with `automl tracker flush`",
                 self.connection.shown, self._study, self.spool.folder,
             )  # fmt: skip
+        return waits and self._thread.is_alive()
 
     def _work(self) -> None:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from automl_core import ComponentUnavailable
@@ -48,7 +49,7 @@ class Connection:
         self.config = config
         self.folder = Path(directory).absolute() / "mlflow"
         self.local = config.tracking_uri is None
-        self.uri = config.tracking_uri or f"sqlite:///{self.folder / 'mlflow.db'}"
+        self.uri, self._user = _split_user(config.tracking_uri or f"sqlite:///{self.folder / 'mlflow.db'}")
         # Spools go by address, so that each is sent to where its study was tracked.
         self.spools = self.folder / "spool" / hashlib.sha256(self.shown.encode()).hexdigest()[:8]
         self._lock = RLock()
@@ -64,7 +65,7 @@ class Connection:
         """MLflow's own client."""
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _tell_mlflow(self.config)
+            _tell_mlflow(self.config, self._user)
             from mlflow import MlflowClient
 
             # It tells of each new database, in the middle of somebody's progress bar.
@@ -80,7 +81,7 @@ class Connection:
         if not self.uri.startswith(("http://", "https://")):
             return
         # Of MLflow's own client, a server that is down takes minutes: it tries seven times, with growing pauses.
-        address = re.sub(r"//[^/@]*@", "//", self.uri).rstrip("/") + "/health"
+        address = self.uri.rstrip("/") + "/health"
         try:
             with urlopen(Request(address), timeout=self.config.timeout):  # noqa: S310 - http or https, as seen above
                 return
@@ -179,10 +180,25 @@ def _status(error: Exception) -> int | None:
     return None if code is None else int(code())
 
 
-def _tell_mlflow(config: MLflowConfig) -> None:
-    """Set what MLflow takes from the environment alone: credentials, and that it sends no telemetry of ours."""
+def _split_user(uri: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a server's address without user and password, and those; a database keeps them in its address."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return uri, None
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, (unquote(parts.username), unquote(parts.password or ""))
+
+
+def _tell_mlflow(config: MLflowConfig, user: tuple[str, str] | None) -> None:
+    """Set what MLflow takes from the environment alone: credentials, and what it shall keep to itself.
+
+    It prints the address of each run that ends to stdout, which may belong to somebody's JSON.
+    """
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     if "mlflow" not in sys.modules:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if user is not None:
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = user
     if config.token is not None:
         os.environ["MLFLOW_TRACKING_TOKEN"] = config.token.get_secret_value()
     if config.username is not None:

@@ -73,9 +73,10 @@ class MLflowTracker(Runs, Tracker):
 
     def flush(self) -> tuple[int, int]:
         """Wait for studies that ended, then send what is left of any; see `Tracker.flush`."""
-        while self._finished:
-            self._finished.pop().wait(self.config.flush_seconds)
-        return flush(self.connection)
+        busy = [uploader for uploader in self._finished if uploader.wait(self.config.flush_seconds)]
+        self._finished = busy
+        sent, left = flush(self.connection)
+        return sent, left + len(busy)
 
     def close(self) -> None:
         self.finish()
