@@ -205,16 +205,15 @@ def test_a_killed_study_goes_on_from_its_journal_in_a_cloud(place: str, tmp_path
     calm, error = start("calm").communicate(timeout=200)
     assert calm, error
     log = tmp_path / "killed"
-    for fits in (2, 5):
-        process = start("killed")
-        while process.poll() is None and (not log.exists() or log.read_text().count("\n") < fits):
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+    process = start("killed")
+    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 4):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     killed, error = start("killed").communicate(timeout=200)
     assert killed, error
     assert json.loads(killed) == pytest.approx(json.loads(calm), abs=1e-6)
     lines = log.read_text().splitlines()
     # Only the fit that had finished but was not on record yet when the process was killed is fitted twice.
-    assert len(lines) - len(set(lines)) <= 2
+    assert len(lines) - len(set(lines)) <= 1

@@ -68,6 +68,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def start_server(server: Server, tmp_path: Path) -> Iterator[object]:
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path / "log"))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
 def bucket(server: Server) -> str:
     return server.make_container()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +23,8 @@ SERVER = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p
 class Server:
     """moto's server in a process of its own, that can be stopped and started again; what it held is then lost."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **variables: str) -> None:
+        self.variables = variables
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -30,7 +34,10 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", SERVER, str(self.port)], stdout=log, stderr=log
+                [sys.executable, "-W", "ignore", "-c", SERVER, str(self.port)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.variables},
             )
         for _ in range(600):
             try:
@@ -55,9 +62,129 @@ class Server:
         return bucket
 
 
+ANSWERS = {
+    "busy": (503, "SlowDown", "Please reduce your request rate."),
+    "expired": (400, "ExpiredToken", "The provided token has expired."),
+    "denied": (403, "AccessDenied", "Access Denied"),
+}
+
+
+class Relay:
+    """Hands requests on to a server, but for those whose turn it is to meet a fault.
+
+    Attributes:
+        faults: (method, part of the path, fault) in order; each is met once. A fault is a key of ANSWERS, or "hang up"
+            before the request is handed on, "lose" the answer to it, or "cut" the answer's body in half.
+        sent: bytes of all bodies sent to clients.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port, self.faults, self.sent = port, [], 0
+        self.lock = threading.Lock()
+        relay = self
+
+        class Handler(_Handler):
+            owner = relay
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def fault_of(self, method: str, path: str) -> str:
+        with self.lock:
+            for place, (wanted, part, fault) in enumerate(self.faults):
+                if wanted == method and part in path:
+                    del self.faults[place]
+                    return fault
+        return ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Relay
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.owner.fault_of(self.command, self.path)
+        if fault == "hang up":
+            self.close_connection = True
+            return
+        if fault in ANSWERS:
+            status, code, message = ANSWERS[fault]
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+            self.reply(status, {"Content-Type": "application/xml", "Content-Length": str(len(text))}, text)
+            return
+        status, headers, data = self.hand_on(body)
+        if fault == "lose":
+            self.close_connection = True
+            return
+        self.reply(status, headers, data[: len(data) // 2] if fault == "cut" else data)
+        self.close_connection = self.close_connection or fault == "cut"
+
+    def hand_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.owner.port, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("expect", "connection")}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        kept = {
+            name: value
+            for name, value in answer.getheaders()
+            if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server")
+        }
+        kept["Content-Length"] = answer.headers.get("Content-Length") or str(len(data))
+        connection.close()
+        return answer.status, kept, data
+
+    def reply(self, status: int, headers: dict[str, str], data: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+            self.owner.sent += len(data)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - what the base class looks for
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def relay(server: Server) -> Iterator[Relay]:
+    relay = Relay(server.port)
+    yield relay
+    relay.server.shutdown()
+    relay.server.server_close()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("moto") / "log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[object]:
+    """Start servers of one's own, with variables in their environment."""
+    servers: list[Server] = []
+
+    def start(**variables: str) -> Server:
+        servers.append(Server(tmp_path / "log", **variables))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Refuses every key, once a bucket is made."""
+    server = Server(tmp_path_factory.mktemp("strict") / "log", INITIAL_NO_AUTH_ACTION_COUNT="1")
     yield server
     server.stop()
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from automl_core.errors import ComponentUnavailable
+from automl_core.errors import AutoMLError, ComponentUnavailable, SettingsError
 from automl_core.remote.schemes import scheme_of
 from automl_core.remote.trouble import Trouble, detail, diagnose
 
@@ -19,6 +19,7 @@ __all__ = ["Client", "Cut"]
 T = TypeVar("T")
 FIRST, LONGEST = 0.1, 5.0
 THREADS = 16
+SHORTEST_SECRET = 4  # shorter ones are found in any text
 
 
 class Cut(OSError):
@@ -46,16 +47,34 @@ class Client:
     put_options: dict[str, Any] = field(default_factory=dict)
     _made: tuple[int, Any] | None = field(default=None, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.secrets = [secret for secret in self.secrets if len(secret) >= SHORTEST_SECRET]
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_made": None}
 
     @property
     def system(self) -> Any:
-        """The file system of this process."""
+        """The file system of this process.
+
+        Raises:
+            SettingsError: it cannot be made.
+        """
         made = self._made
         if made is None or made[0] != os.getpid():
-            self._made = made = (os.getpid(), self.connect())
+            self._made = made = (os.getpid(), self._connect())
         return made[1]
+
+    def _connect(self) -> Any:
+        try:
+            return self.connect()
+        except Exception as error:  # noqa: BLE001 - clients raise whatever their libraries raise
+            why = f"{type(error).__name__}: {detail(error, self.secrets)}"
+            said = f"the client for {self.uri} cannot be made ({why}): check its settings. {self.hint}"
+            raise SettingsError(said) from (None if self._shows(error) else error)
+
+    def _shows(self, error: Exception) -> bool:
+        return any(secret in repr(error) for secret in self.secrets)
 
     def path(self, uri: str) -> str:
         """Return the file system's own name for a URI."""
@@ -78,6 +97,8 @@ class Client:
         for attempt in range(self.retries + 1):
             try:
                 return request(self.system)
+            except AutoMLError:
+                raise
             except Exception as error:
                 trouble = diagnose(error)
                 if isinstance(error, Cut):
@@ -88,8 +109,7 @@ class Client:
                     raise FileExistsError(f"there is something at {self.name(path)} already.") from error
                 if not trouble.passes or attempt == self.retries:
                     said = self._say(trouble, what, path, error)
-                    shown = any(secret and secret in repr(error) for secret in self.secrets)
-                    raise ComponentUnavailable(said) from (None if shown else error)
+                    raise ComponentUnavailable(said) from (None if self._shows(error) else error)
             time.sleep(min(FIRST * 2**attempt, LONGEST) * random.uniform(0.5, 1))  # noqa: S311 - spreads retries only
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -40,6 +40,9 @@ class _Object(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
+    def read(self, size: int | None = -1) -> bytes:
+        return self._fetch(self.size if size is None or size < 0 else size)
+
     def readall(self) -> bytes:
         return self._fetch(self.size)
 
@@ -62,6 +65,11 @@ class _Object(io.RawIOBase):
         return data
 
 
-def open_object(client: Client, path: str, size: int) -> BinaryIO:
-    """Open an object of a known size for reading; fetches at least 4 MiB at a time."""
-    return cast(BinaryIO, io.BufferedReader(_Object(client, path, size), BLOCK))
+def open_object(client: Client, path: str, size: int, *, buffered: bool = True) -> BinaryIO:
+    """Open an object of a known size for reading.
+
+    Args:
+        buffered: fetch at least 4 MiB at a time; without, what is asked for, for readers that ask for much at once.
+    """
+    opened = _Object(client, path, size)
+    return cast(BinaryIO, io.BufferedReader(opened, BLOCK) if buffered else opened)

@@ -37,9 +37,11 @@ class _Files(FSSpecHandler):  # type: ignore[misc]
         return self.get_file_info([path for path in self.sizes if path.startswith(selector.base_dir)])
 
     def open_input_file(self, path: str) -> pa.PythonFile:
-        return pa.PythonFile(open_object(self.client, path, self.sizes[path]), mode="r")
+        # Parquet and Arrow ask for ranges, joined where they are near: reading ahead would fetch what was pruned.
+        return pa.PythonFile(open_object(self.client, path, self.sizes[path], buffered=False), mode="r")
 
-    open_input_stream = open_input_file
+    def open_input_stream(self, path: str) -> pa.PythonFile:
+        return pa.PythonFile(open_object(self.client, path, self.sizes[path]), mode="r")
 
 
 def open_dataset(storage: RemoteStorage, uri: str, columns: Sequence[str] | None) -> ds.Dataset:

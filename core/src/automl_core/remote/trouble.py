@@ -88,7 +88,7 @@ def diagnose(error: BaseException) -> Trouble:
 def detail(error: BaseException, secrets: Iterable[str]) -> str:
     """Return an exception in one short line, without any of the secrets and without signatures in URLs."""
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    for secret in filter(None, secrets):
+    for secret in secrets:
         text = text.replace(secret, "***")
     text = SIGNED.sub(r"\1=***", text)
     codes = [code for item in _chain(error) for code in _codes(item) if code not in text]

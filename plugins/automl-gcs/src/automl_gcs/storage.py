@@ -24,6 +24,7 @@ HINT = (
     "Credentials come from credentials_file or credentials_json in [plugins.gcs], else from "
     "GOOGLE_APPLICATION_CREDENTIALS, gcloud, or the service account of this machine."
 )
+SECRETS = ("private_key", "private_key_id", "refresh_token", "client_secret")
 
 
 class _GCS(GCSFileSystem):  # type: ignore[misc]
@@ -40,8 +41,9 @@ def make_storage(settings: GCSSettings) -> RemoteStorage:
     if settings.url is None:
         raise SettingsError("plugins.gcs.url (AUTOML_PLUGINS__GCS__URL) is missing: write gs://bucket/folder.")
     secret = reveal(settings.credentials_json)
+    token = _token(settings, secret)
     options: dict[str, Any] = {
-        "token": _token(settings, secret),
+        "token": token,
         "endpoint_url": settings.endpoint_url,
         "requests_timeout": aiohttp.ClientTimeout(sock_connect=settings.connect_timeout, sock_read=settings.timeout),
         "use_listings_cache": False,
@@ -54,7 +56,7 @@ def make_storage(settings: GCSSettings) -> RemoteStorage:
             settings.url,
             hint=HINT,
             retries=settings.retries,
-            secrets=[] if secret is None else [secret],
+            secrets=[str(token[name]) for name in SECRETS if name in token] if isinstance(token, dict) else [],
             put_options={"chunksize": settings.part_size << 20},
         )
     )

@@ -37,7 +37,13 @@ def _known_format(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.argument("model")
 @click.argument("data")
-@click.option("--out", default="-", show_default=True, callback=_known_format, help="FILE.csv, FILE.parquet, a URI of either, or -.")
+@click.option(
+    "--out",
+    default="-",
+    show_default=True,
+    callback=_known_format,
+    help="FILE.csv, FILE.parquet, a URI of either, or -.",
+)
 @click.option("--proba", is_flag=True, help="A column of probability per class as well.")
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def predict(model: str, data: str, out: str, proba: bool, allow_pickle: bool) -> None:
