@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["bin_source"]
 
-BATCH = 1 << 16
+BATCH = 1 << 20  # numbers that go to LightGBM at a time
 
 
 class _Rows(lgb.Sequence):  # type: ignore[misc]
     """A source as LightGBM asks for it: slice after slice. Keeps targets and weights as they pass."""
 
-    batch_size = BATCH
-
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, columns: int) -> None:
+        self.batch_size = max(1, BATCH // columns)
         self._batches: Iterator[Any] = iter(source)
         self._rest: list[NDArray[np.float32]] = []
         self._done = 0
@@ -60,7 +59,7 @@ def bin_source(source: Any, job: Job) -> tuple[lgb.Dataset, Target, lgb.Dataset 
     """
     target = Target.of(job.data.target[job.train]) if not job.classes else Target()
     reference = bin_rows(job.data, job.train, job.threads, target=target).construct()
-    rows = _Rows(source)
+    rows = _Rows(source, len(job.data.columns))
     whole = lgb.Dataset(
         rows, label=np.zeros(len(rows), dtype=np.float32), reference=reference,
         params={**BINNING, "num_threads": job.threads}, free_raw_data=True,

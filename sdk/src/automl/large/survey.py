@@ -153,6 +153,7 @@ def take_survey(batches: Batches, target: str | None, *, seed: int) -> Survey:
     if len(labels) > MAX_CLASSES:
         labels.clear()
     drawn = _with_rare(drawn, numbers, first if labels else {}, target)
+    pa.default_memory_pool().release_unused()
     log.info("%d rows, of which %d are the sample to search on", rows, drawn.num_rows)
     apart = held.table()[0] if held._parts else drawn.slice(0, 0)
     return Survey(batches, target, seed, drawn, apart, rows, learnable, levels, labels)
