@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import pytest
 from packages import ROOT
 
 from automl import AutoML
+from automl_core import PluginError
 from automl_core.settings import load_settings
 
 GUIDE = ROOT / "examples/guide"
@@ -40,9 +43,16 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is not installed")
 
 
+def in_repository(module: str) -> bool:
+    """Tell whether a module of a plugin is here; those of others always are."""
+    package, _, rest = module.partition(".")
+    folder = ROOT / "plugins" / package.replace("_", "-") / "src" / package
+    return not package.startswith("automl_") or (folder / f"{rest or '__init__'}.py").is_file()
+
+
 def need(*modules: str) -> None:
     for module in modules:
-        if module.startswith("automl_") and not (ROOT / "plugins" / module.replace("_", "-")).is_dir():
+        if not in_repository(module):
             pytest.skip(f"{module} is not in this repository")
         if find_spec(module) is None:
             missing(module)
@@ -157,9 +167,56 @@ def test_every_example_has_a_test() -> None:
     assert tested == {path.name[0] for path in EXAMPLES} == set("123456")
 
 
+HOMES = {
+    "automl.caching.redis_cache": "automl_redis.cache", "automl.datasets.distributed": "automl_dask.loader",
+    "automl.monitoring.metrics": "automl_drift.detector", "automl.optimizers.ray_optimizer": "automl_ray.optimizer",
+    "automl.tracking.mlflow_integration": "automl_mlflow.tracker",
+}  # fmt: skip
+NAMES = sorted(
+    {
+        (node.module, alias.name)
+        for path in EXAMPLES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+)
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_name_of_the_guide_is_where_it_says(module: str, name: str) -> None:
+    if module in HOMES:
+        need(HOMES[module])
+    assert callable(getattr(import_module(module), name))
+
+
+class Absent:
+    """Finds no module of these packages, as where they are not installed."""
+
+    def __init__(self, *packages: str) -> None:
+        self.packages = packages
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] in self.packages:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize("module", sorted(HOMES))
+def test_missing_plugin_of_the_guide_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not in_repository(HOMES[module]):
+        pytest.skip(f"{HOMES[module]} is not in this repository")
+    name = next(name for home, name in NAMES if home == module)
+    package = HOMES[module].partition(".")[0]
+    monkeypatch.setattr(sys, "meta_path", [Absent(package), *sys.meta_path])
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, loaded)
+    with pytest.raises(PluginError, match=rf"automl-sdk\[{package.removeprefix('automl_')}\]"):
+        getattr(import_module(module), name)
+
+
 @pytest.mark.slow
 def test_example_1_searches_on_a_ray_cluster(tmp_path: Path) -> None:
-    need("ray", "automl_ray")
+    need("ray", "automl_ray.optimizer")
     port, client = free_port(), free_port()
     command = Path(sys.executable).with_name("ray")
     # Sockets are named within it, and a socket's name is short.
