@@ -7,6 +7,7 @@ set -euo pipefail
 packages=(
   chromium     # tests/test_report.py
   kubectl      # tests/test_deploy_kubernetes.py
+  nginx-light  # tests/test_deploy_balancer.py
   postgresql   # tests/test_deploy_recovery.py
   prometheus   # tests/test_deploy_stack.py, tests/test_deploy_monitoring.py
   redis-server # plugins/automl-redis/tests, tests/test_serving_faults.py
