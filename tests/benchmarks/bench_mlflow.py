@@ -1,6 +1,6 @@
 """What tracking in MLflow costs a study: wall clock of `fit` with the tracker over that without.
 
-`pytest -s -m benchmark tests/benchmarks/bench_mlflow.py`; TRIALS and REPEATS from the environment. The two take turns, each
+`pytest -s -m benchmark tests/benchmarks/bench_mlflow.py`; TRIALS, REPEATS and JOBS from the environment. The two take turns, each
 in a fresh process, so that neither has the other's imports; the end of the process is told apart, as only it waits.
 """
 
@@ -18,6 +18,7 @@ import pytest
 pytestmark = pytest.mark.benchmark
 TRIALS = int(os.environ.get("TRIALS", "200"))
 REPEATS = int(os.environ.get("REPEATS", "3"))
+JOBS = os.environ.get("JOBS", "-1")
 STUDY = """
 import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
@@ -30,7 +31,7 @@ settings = load_settings(
     directory=directory,
 )
 frame = load_breast_cancer(as_frame=True).frame
-automl = AutoML(time_limit=None, max_trials=trials, folds=3, settings=settings)
+automl = AutoML(time_limit=None, max_trials=trials, folds=3, settings=settings, n_jobs=int(sys.argv[4]))
 started = time.perf_counter()
 automl.fit(frame, target="target")
 print(json.dumps({"fit": time.perf_counter() - started, "ended": time.time()}))
@@ -42,7 +43,10 @@ def study(trackers: str, directory: Path) -> tuple[float, float]:
     import time
 
     done = subprocess.run(
-        [sys.executable, "-c", STUDY, trackers, str(TRIALS), str(directory)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", STUDY, trackers, str(TRIALS), str(directory), JOBS],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     said = json.loads(done.stdout.splitlines()[-1])
     return said["fit"], time.time() - said["ended"]
