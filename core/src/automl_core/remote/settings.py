@@ -16,7 +16,7 @@ class RemoteSettings(PluginSettings):
     retries: int = Field(5, ge=0, le=20, description="How often trouble that may pass is asked again.")
     connect_timeout: float = Field(5.0, gt=0, description="How long to wait for a connection.")
     timeout: float = Field(60.0, gt=0, description="How long to wait for an answer, or for more of it.")
-    part_size: int = Field(32, ge=5, le=1024, description="How large the parts of a large object are, in MiB.")
+    part_size: int = Field(50, ge=5, le=1024, description="How large the parts of a large object are, in MiB.")
 
 
 def reveal(secret: SecretStr | None) -> str | None:

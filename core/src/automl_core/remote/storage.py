@@ -83,7 +83,7 @@ class RemoteStorage(Storage):
             self.client.ask("writing", path, lambda fs: fs.pipe_file(path, body, mode="create", **options))
         except FileExistsError:
             try:
-                return self._get(path)[:TOKEN] == body[:TOKEN]
+                return self._record(path)[:TOKEN] == body[:TOKEN]
             except FileNotFoundError:
                 return False
         except FileNotFoundError as error:
@@ -104,7 +104,7 @@ class RemoteStorage(Storage):
         # In batches, so that a reader who stops early has not fetched everything.
         for start in range(0, len(wanted), 8 * THREADS):
             batch = wanted[start : start + 8 * THREADS]
-            bodies = self.client.each(self._get, [f"{folder}/{number:020d}" for number in batch])
+            bodies = self.client.each(self._record, [f"{folder}/{number:020d}" for number in batch])
             for number, body in zip(batch, bodies, strict=True):
                 if len(body) < TOKEN:
                     raise DataError(f"the log {self.client.name(folder)} is damaged: record {number} is cut off.")
@@ -220,6 +220,10 @@ class RemoteStorage(Storage):
 
     def _get(self, path: str) -> bytes:
         return bytes(self.client.ask("reading", path, lambda fs: fs.cat_file(path)))
+
+    def _record(self, path: str) -> bytes:
+        # From a place on, s3fs asks for the object at once; for a whole one it asks for its size first.
+        return bytes(self.client.ask("reading", path, lambda fs: fs.cat_file(path, start=0)))
 
     def _remove(self, path: str) -> None:
         try:
