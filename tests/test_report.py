@@ -185,6 +185,16 @@ def test_interval_holds_the_score_and_narrows_with_rows(binary: AutoML, later: p
     assert many.high - many.low < few.high - few.low
 
 
+def test_interval_of_many_rows_is_that_of_all_of_them(binary: AutoML, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = judge(binary.model_)[0]
+    whole = rows.score(known_metric(binary.model_), np.ones(len(rows), bool))
+    monkeypatch.setattr("automl.report.judged.MAX_ROWS", 200)
+    few = rows.score(known_metric(binary.model_), np.ones(len(rows), bool))
+    assert few.value == whole.value
+    assert 0.6 < (few.high - few.low) / (whole.high - whole.low) < 1.6
+    assert len(rows.sample()) == 200
+
+
 def test_what_matters_comes_first(page: str) -> None:
     figure = page[page.index("Importance: rise") :]
     names = re.findall(r">(useful|noise|group)</text>", figure[: figure.index("</svg>")])

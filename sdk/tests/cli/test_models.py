@@ -29,7 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         words = ["fit", "train.csv", "--target", "y", "--time-limit", "15", "--learners", LEARNER, "--json"]
-        result = CliRunner().invoke(cli, [*words, "--holdout", "test.csv"], prog_name="automl")
+        result = CliRunner().invoke(
+            cli, [*words, "--holdout", "test.csv", "--report", "report.html"], prog_name="automl"
+        )
     assert result.exit_code == 0, result.stderr
     (place / "stdout").write_text(result.stdout)
     (place / "stderr").write_text(result.stderr)
@@ -54,6 +56,28 @@ def test_fit_tells_a_machine_what_it_found(here: Path) -> None:
     assert found["metric"] == "roc_auc"
     assert 0.6 < found["holdout_score"] <= 1
     assert found["seconds"] < 16
+
+
+def test_fit_writes_a_report_of_the_held_out_rows(here: Path) -> None:
+    page = (here / "report.html").read_text(encoding="utf-8")
+    assert json.loads((here / "stdout").read_text())["report"] == "report.html"
+    assert "held out, 200 rows" in page
+
+
+def test_report_of_a_saved_model_is_written(here: Path) -> None:
+    assert call("report", "model.automl", "--out", "saved.html").startswith("wrote saved.html (")
+    assert "AutoML(" in (here / "saved.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["report", "model.automl", "--out", "no/where.html"], "does not exist; create it first"),
+    (["report", "none.automl"], "no model at none.automl"),
+    (["report", "model.automl", "--data", "test.csv", "--group", "maritl"], "Did you mean 'marital'?"),
+])  # fmt: skip
+def test_report_that_cannot_be_says_why(here: Path, words: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli, words, prog_name="automl")
+    assert result.exit_code in (1, 2)
+    assert message in result.stderr
 
 
 def test_fit_shows_plain_progress_on_stderr(here: Path) -> None:

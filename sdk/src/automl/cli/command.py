@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["DEBUG", "Command", "WithExamples", "align", "debug_option", "echo_json", "json_option"]
+__all__ = ["DEBUG", "Command", "WithExamples", "align", "debug_option", "echo_json", "json_option", "writable"]
 
 DEBUG = "automl.debug"
 
@@ -67,4 +68,15 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    return value
+
+
+def writable(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse a place that cannot be written before the time is spent; a callback of an option."""
+    if value is not None and "://" not in value:
+        folder = Path(value).absolute().parent
+        if not folder.is_dir():
+            raise click.BadParameter(f"folder {str(folder)!r} does not exist; create it first.")
+        if Path(value).is_dir():
+            raise click.BadParameter(f"{value!r} is a folder; name a file in it.")
     return value

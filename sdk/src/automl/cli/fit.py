@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl.cli.command import Command, echo_json, json_option
+from automl.cli.command import Command, echo_json, json_option, writable
 from automl.cli.ending import two_stage_interrupt
 
 if TYPE_CHECKING:
@@ -20,21 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["fit", "search_for_model"]
 
 SHOWN = 10  # rows of the leaderboard
-
-
-def _writable(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Refuse a place that cannot be written before the time is spent."""
-    if "://" not in value:
-        folder = Path(value).absolute().parent
-        if not folder.is_dir():
-            raise click.BadParameter(f"folder {str(folder)!r} does not exist; create it first.")
-        if Path(value).is_dir():
-            raise click.BadParameter(f"{value!r} is a folder; name a file in it.")
-    return value
-
-
-def _writable_or_none(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else _writable(ctx, parameter, value)
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -68,16 +52,14 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     type=click.Path(),
     default="model.automl",
     show_default=True,
-    callback=_writable,
+    callback=writable,
     help="Where to save: a path or a URI.",
 )
 @click.option("--executor", help="Where trials run, such as threads, processes.")
 @click.option("--storage", help="Where the journal is kept: a name, or a URI such as s3://bucket/folder.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
 @click.option("--holdout", type=click.Path(), help="More data with the target, to score the model on.")
-@click.option(
-    "--report", type=click.Path(), callback=_writable_or_none, help="Write a page about the model to this FILE."
-)
+@click.option("--report", type=click.Path(), callback=writable, help="Write a page about the model to this FILE.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def fit(
@@ -93,9 +75,9 @@ def fit(
     model = search_for_model(data, target=target, quiet=quiet, settings=settings, **options)
     model.save(out)
     score = None if holdout is None else model.score(holdout)
+    seconds = time.monotonic() - started
     if report is not None:
         model.report(report, data=holdout)
-    seconds = time.monotonic() - started
     if as_json:
         echo_json({
             "model": out, "report": report, "task": model.model_.task, "target": target, "metric": model.study_.metric,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from automl.cli.command import Command
+from automl.cli.command import Command, writable
 
 __all__ = ["report"]
 
@@ -23,7 +23,12 @@ __all__ = ["report"]
 @click.option("--data", type=click.Path(), help="Rows with the target: the training table, or rows that were held out.")
 @click.option("--group", "groups", multiple=True, help="A column of DATA whose groups to compare; may be repeated.")
 @click.option(
-    "--out", type=click.Path(), default="report.html", show_default=True, help="Where to write: a path or a URI."
+    "--out",
+    type=click.Path(),
+    default="report.html",
+    show_default=True,
+    callback=writable,
+    help="Where to write: a path or a URI.",
 )
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def report(model: str, data: str | None, groups: tuple[str, ...], out: str, allow_pickle: bool) -> None:

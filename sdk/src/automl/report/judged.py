@@ -25,6 +25,7 @@ __all__ = ["HELD_OUT", "OUT_OF_FOLD", "Judged", "Score", "judge", "known_metric"
 
 OUT_OF_FOLD, HELD_OUT = "out of fold", "held out"
 RESAMPLES = 200
+MAX_ROWS = 20_000  # that are resampled, and whose reliance on columns is measured
 OTHERS = {
     BINARY: ("roc_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1"),
     "multiclass": ("log_loss", "roc_auc", "accuracy", "balanced_accuracy", "f1_macro"),
@@ -101,8 +102,11 @@ class Judged:
 
     def _score(self, metric: Metric, chosen: NDArray[np.bool_] | slice) -> Score:
         target, said = self.target[chosen], self.said(metric)[chosen]
-        value = metric.to_score(metric.loss(target, said))
+        value, rows = metric.to_score(metric.loss(target, said)), len(target)
         rng = np.random.default_rng(0)
+        if rows > MAX_ROWS:
+            few = rng.choice(rows, MAX_ROWS, replace=False)
+            target, said = target[few], said[few]
         found = []
         for _ in range(RESAMPLES if len(target) > 1 else 0):
             drawn = rng.integers(0, len(target), len(target))
@@ -111,8 +115,17 @@ class Judged:
                 found.append(metric.to_score(metric.loss(target[drawn], said[drawn])))
         if len(found) < RESAMPLES // 2:
             return Score(value, None, None)
-        low, high = np.nanpercentile(found, [2.5, 97.5])
+        # Of fewer rows the scores spread more, by the root of how many fewer (Politis and Romano 1994).
+        low, high = value + (np.nanpercentile(found, [2.5, 97.5]) - value) * np.sqrt(len(target) / rows)
         return Score(value, float(low), float(high))
+
+    def sample(self) -> Judged:
+        """Return at most `MAX_ROWS` of the rows, at random."""
+        if len(self) <= MAX_ROWS:
+            return self
+        few = np.sort(np.random.default_rng(0).choice(len(self), MAX_ROWS, replace=False))
+        table = None if self.table is None else self.table.take(few)
+        return Judged(self.name, self.model, self.target[few], self.prediction[few], self.rows[few], table)
 
 
 def known_metric(model: Model) -> Metric:
@@ -188,5 +201,9 @@ def overlap(model: Model, judged: Judged) -> tuple[float, float]:
         return 0.0, 0.0
     marks = model.evidence.marks
     _, counts = np.unique(marks, return_counts=True)
-    there = np.isin(marks, mark_rows(judged.encoded, judged.target))
+    found = [
+        mark_rows(model.encoder.encode(judged.table.slice(start, MAX_ROWS)), judged.target[start : start + MAX_ROWS])
+        for start in range(0, len(judged), MAX_ROWS)
+    ]
+    there = np.isin(marks, np.concatenate(found))
     return float(there.mean()), float(counts[counts > 1].sum() / len(marks))

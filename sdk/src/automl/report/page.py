@@ -91,7 +91,7 @@ def _sections(
     sections = [
         quality_section(model, judged),
         tried_section(model),
-        relies_section(model, last),
+        relies_section(model, None if last is None else last.sample()),
         data_section(model, judged[0] if judged else None),
     ]
     if last is not None:
