@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from automl_core import Study, Tracker, Trial, encode
+from automl_core import ComponentUnavailable, Study, Tracker, Trial, encode
+from automl_core.diagnosis import FAILED, OK, WARNING, Finding
 from automl_mlflow.background import Uploader, flush
-from automl_mlflow.connection import Connection
+from automl_mlflow.connection import Connection, shown
 from automl_mlflow.context import active_run, environment, run_tags, tracking_uri
 from automl_mlflow.runs import Runs
 from automl_mlflow.settings import MLflowConfig
@@ -80,6 +82,29 @@ class MLflowTracker(Runs, Tracker):
 
     def close(self) -> None:
         self.finish()
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Say whether MLflow answers, where its artifacts go, and whether studies wait to be sent."""
+        connection = self._where()
+        try:
+            with connection.errors():
+                found = connection.client.get_experiment_by_name(self.config.experiment_name)
+        except ComponentUnavailable as error:
+            yield Finding("MLflow", FAILED, str(error), "deploy/README.md#mlflow")
+            return
+        place = "their default place" if found is None else shown(str(found.artifact_location))
+        if connection.local:
+            said = f"{connection.shown}, of this machine only"
+            yield Finding("MLflow", WARNING, said, "Set MLFLOW_TRACKING_URI to a server that others see too.")
+        elif place.startswith(("/", "file:")):
+            said = f"{connection.shown} answers, but artifacts go to {place} of each machine"
+            yield Finding("MLflow", FAILED, said, "Start the server with --serve-artifacts; deploy/README.md#mlflow")
+        else:
+            yield Finding("MLflow", OK, f"{connection.shown} answers, artifacts go to {place}")
+        waiting = len(list(connection.spools.iterdir())) if connection.spools.is_dir() else 0
+        if waiting:
+            said = f"{waiting} studies of this machine are not sent yet"
+            yield Finding("MLflow spool", WARNING, said, "automl tracker flush")
 
     def _where(self) -> Connection:
         """Return the way to the settings' address; where they name none, to that of MLflow's active run."""
