@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar, cast
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 from automl_core import Shared
 

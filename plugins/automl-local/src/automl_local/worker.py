@@ -10,7 +10,7 @@ import time
 import traceback
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 __all__ = ["call", "pack", "prepare", "unpack"]
 
