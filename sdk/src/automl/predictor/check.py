@@ -77,7 +77,7 @@ def check_derived(item: Derived, columns: int) -> None:
     _require(_within(item.source, columns), "a lookup reads a column that is not there")
     _require(item.keys.ndim == 1 and item.keys.shape == item.values.shape, "a lookup's keys and values differ in shape")
     _require(bool((item.keys[1:] > item.keys[:-1]).all()), "a lookup's keys are not sorted")
-    small = not np.isfinite(item.default) or abs(item.default) <= np.finfo(np.float32).max
+    small = not math.isfinite(item.default) or abs(item.default) <= float(np.finfo(np.float32).max)
     _require(small, "a lookup's default is no float32")
 
 
