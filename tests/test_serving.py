@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import logging
 import socket
 import threading
 import time
@@ -21,8 +23,9 @@ from hypothesis import strategies as st
 
 from automl import AutoML
 from automl.service import ServiceOptions
-from automl.serving.api import create_app
+from automl.serving.api import create_app, make_service
 from automl_core import PluginError, SettingsError
+from automl_core.settings import load_settings
 
 pytest.importorskip("automl_starlette")
 JSON = {"content-type": "application/json"}
@@ -157,10 +160,17 @@ def test_openapi_knows_the_columns(client, table) -> None:
     assert "Oslo" in row["properties"]["city"]["description"]
 
 
-def test_examples_of_the_openapi_document_work(client) -> None:
-    body = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
+@pytest.mark.parametrize("path", ["/predict", "/predict_proba", "/explain"])
+def test_examples_of_the_openapi_document_work(client, path) -> None:
+    body = client.get("/openapi.json").json()["paths"][path]["post"]["requestBody"]
     for example in body["content"]["application/json"]["examples"].values():
-        assert client.post("/predict", json=example["value"]).status_code == 200
+        assert client.post(path, json=example["value"]).status_code == 200
+
+
+def test_openapi_names_labels_where_they_are_taken(client, model, tmp_path) -> None:
+    assert "/labels" not in client.get("/openapi.json").json()["paths"]
+    with serving(create_app(model, options=ServiceOptions(ledger=str(tmp_path / "rows.sqlite")))) as other:
+        assert "/labels" in other.get("/openapi.json").json()["paths"]
 
 
 def test_metrics_count(client, rows) -> None:
@@ -192,6 +202,7 @@ def test_request_id_comes_back(client, rows) -> None:
         ("/predict", {"age": [1, 2], "income": [1], "city": ["a", "b"]}, 400),
         ("/predict", {"age": {"x": 1}, "income": 1, "city": "a"}, 400),
         ("/predict", {"age": "old", "income": 1, "city": "a"}, 400),
+        ("/predict?proba=maybe", {"age": 3, "income": 1, "city": "a"}, 400),
         ("/predict?version=none", {}, 404),
         ("/predict?model=none", {}, 404),
         ("/v2/models/none/infer", {}, 404),
@@ -213,6 +224,44 @@ def test_wrong_path_or_method_is_json(client, method, path, status) -> None:
     answer = client.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"[" * 90_000 + b"]" * 90_000, "", 400),
+        (b'{"age":' * 20_000 + b"1" + b"}" * 20_000, "", 400),
+        (b'[{"age": NaN, "income": 1, "city": "a"}]', "", 400),
+        (b'[{"age": Infinity, "income": 1, "city": "a"}]', "", 400),
+        (b'[{"age": 1e999, "income": 1, "city": "a"}]', "", 400),
+        (b'[{"age": 1, "income": 1, "city": "\xff"}]', "", 400),
+        (gzip.compress(b"[" + b" " * 50_000_000 + b"]"), "gzip", 413),
+        (gzip.compress(b"[]")[:-4], "gzip", 400),
+    ],
+    ids=["deep list", "deep object", "NaN", "Infinity", "huge number", "no UTF-8", "gzip bomb", "cut gzip"],
+)
+def test_hostile_body_is_refused(client, body, encoding, status) -> None:
+    answer = client.post("/predict", content=body, headers={**JSON, "content-encoding": encoding or "identity"})
+    assert answer.status_code == status, answer.text[:200]
+    assert answer.json()["error"]
+
+
+def test_a_million_columns_are_refused(model) -> None:
+    body = b"{" + b",".join(b'"c%d":1' % i for i in range(1_000_000)) + b"}"
+    with serving(create_app(model)) as client:
+        answer = client.post("/predict", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert len(answer.content) < 2000
+
+
+def test_access_log_is_a_line_of_json_per_request(model, rows, caplog) -> None:
+    with caplog.at_level(logging.INFO, "automl.access"), serving(create_app(model, access_log=True)) as client:
+        client.post("/predict", json=rows[0], headers={"x-request-id": "abc"})
+        client.post("/predict", json={}, headers={"x-request-id": "def"})
+    first, second = (json.loads(record.getMessage()) for record in caplog.records if record.name == "automl.access")
+    assert {**first, "status": 200, "request_id": "abc", "path": "/predict", "method": "POST"} == first
+    assert {**second, "status": 400, "request_id": "def"} == second
+    assert 0 < first["ms"] < 60_000
 
 
 def test_too_large_body_is_refused(client) -> None:
@@ -296,6 +345,82 @@ def test_tensors_by_column_and_as_a_matrix(client, model, rows) -> None:
     matrix = [{"name": "all", "datatype": "BYTES", "shape": [20, 3], "data": flat}]
     again = client.post("/v2/models/model/infer", json={"inputs": matrix}).json()
     assert again["outputs"][0]["data"] == said["outputs"][0]["data"]
+
+
+def test_public_client_sends_strings_and_gets_labels(client, model, rows) -> None:
+    client_of = pytest.importorskip("tritonclient.http")
+    from tritonclient.utils import InferenceServerException
+
+    public = client_of.InferenceServerClient(client.base_url.netloc.decode())
+    assert "binary_tensor_data" in public.get_server_metadata()["extensions"]
+    assert public.is_model_ready("model", "v1")
+    described = public.get_model_metadata("model", "v1")
+    inputs = []
+    for item in described["inputs"]:
+        kind = {"FP64": np.float64, "BYTES": object}[item["datatype"]]
+        tensor = client_of.InferInput(item["name"], [len(rows)], item["datatype"])
+        tensor.set_data_from_numpy(np.array([row[item["name"]] for row in rows], dtype=kind))
+        inputs.append(tensor)
+    said = public.infer("model", inputs, model_version="v1", request_compression_algorithm="gzip")
+    assert [label.decode() for label in said.as_numpy("predict")] == model.predict(rows).tolist()
+    np.testing.assert_allclose(said.as_numpy("predict_proba"), model.predict_proba(rows))
+    with pytest.raises(InferenceServerException, match="no model 'other'"):
+        public.infer("other", inputs)
+    with pytest.raises(InferenceServerException, match="lacks the column"):
+        public.infer("model", inputs[:1])
+    public.close()
+
+
+# ---- challengers
+
+
+@pytest.fixture(scope="session")
+def places(table: pa.Table, model: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    settings = load_settings(learners="sklearn")
+    other = AutoML(max_trials=1, time_limit=30, n_jobs=1, seed=1, settings=settings).fit(
+        table.slice(50), target="bought"
+    )
+    for name, one in (("a", model), ("b", other.model_)):
+        one.save(folder / name)
+    return [str(folder / "a"), str(folder / "b")]
+
+
+def test_challenger_answers_its_share(places, rows) -> None:
+    with serving(create_app(places[0], model_id="champion", challengers={places[1]: 0.5})) as client:
+        versions = [client.post("/predict", json=rows[0]).json()["version"] for _ in range(60)]
+        same = {client.post("/predict?key=ann", json=rows[0]).json()["version"] for _ in range(10)}
+    assert 5 < versions.count("champion") < 55
+    assert len(same) == 1
+
+
+def test_shadow_answers_nobody(places, rows) -> None:
+    service = make_service(places[0], model_id="champion", challengers={places[1]: 0.0})
+    with service:
+        assert {service.predict(rows[0]).served.version for _ in range(20)} == {"champion"}
+        assert len(service.models()) == 2
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1])
+def test_wrong_share_is_told(places, share) -> None:
+    with pytest.raises(SettingsError, match="sum to less than 1"):
+        make_service(places[0], challengers={places[1]: share})
+
+
+def test_challenger_that_is_the_champion_is_told(places) -> None:
+    with pytest.raises(SettingsError, match="same model"):
+        make_service(places[0], challengers={places[0]: 0.1})
+
+
+def test_challengers_of_the_environment_are_read(monkeypatch) -> None:
+    from automl.serving.environment import read_environment
+
+    monkeypatch.setenv("AUTOML_MODEL_URI", "m.automl")
+    monkeypatch.setenv("AUTOML_SERVER_CHALLENGERS", "models:/m@b=0.1, s3://x/y?a=b=0")
+    assert read_environment().challengers == {"models:/m@b": 0.1, "s3://x/y?a=b": 0.0}
+    monkeypatch.setenv("AUTOML_SERVER_CHALLENGERS", "b.automl")
+    with pytest.raises(SettingsError, match="needs a share"):
+        read_environment()
 
 
 # ---- what is missing

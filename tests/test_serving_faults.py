@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -46,7 +47,8 @@ ROW = {"x": 1.0, "z": 0.5}
 class Served:
     """A server in processes of its own."""
 
-    def __init__(self, model: Path, *, workers: int = 2, **environment: str) -> None:
+    def __init__(self, model: Path, *, workers: int = 2, tls: ssl.SSLContext | None = None, **environment: str) -> None:
+        self.tls = tls
         self.port = free_port()
         variables = {
             **os.environ, "AUTOML_MODEL_URI": str(model), "AUTOML_PORT": str(self.port), "AUTOML_WORKERS": str(workers),
@@ -63,6 +65,8 @@ class Served:
         raise AssertionError("the server is not ready after 30 s")
 
     def connect(self) -> http.client.HTTPConnection:
+        if self.tls is not None:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.tls)
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
     def get(self, path: str) -> tuple[int, Any]:
@@ -290,6 +294,29 @@ def test_workers_share_the_models_memory(serve) -> None:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         own.append(sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Clean:"))))
     assert max(own) < 40 * 1024  # KiB
+
+
+def test_tls_answers_and_plain_http_does_not(serve, tmp_path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    served = serve(
+        tls=ssl.create_default_context(cafile=str(certificate)),
+        AUTOML_PLUGINS__STARLETTE__TLS_KEY=str(key), AUTOML_PLUGINS__STARLETTE__TLS_CERTIFICATE=str(certificate),
+    )  # fmt: skip
+    threads = load(served)
+    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)) as plain:
+        plain.request("GET", "/health/ready")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            plain.getresponse()
+    time.sleep(1)
+    end(threads)
+    assert all(thread.answers and not thread.lost for thread in threads)
 
 
 def test_taken_port_is_told(serve, models, tmp_path) -> None:

@@ -39,6 +39,7 @@ Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 OPEN = ("/health/", "/v2/health/", "/static/", "/ping")  # what needs no key
 LABELS = "/labels"
+FLAGS = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
 EXPLAINED = 1000  # rows of one explanation
 log = logging.getLogger("automl.server")
 access = logging.getLogger("automl.access")
@@ -55,7 +56,13 @@ class Request:
     id: str
 
     def flag(self, name: str) -> bool:
-        return self.query.get(name, "").lower() in ("1", "true", "yes")
+        text = self.query.get(name)
+        if text is None:
+            return False
+        try:
+            return FLAGS[text.lower()]
+        except KeyError:
+            raise Problem(400, f"{name} is {text!r}; it is true or false.") from None
 
 
 class Application:
@@ -180,19 +187,14 @@ class Application:
 
     async def _say(self, request: Request, *, proba: bool) -> tuple[Headers, bytes]:
         name, version, key = _which(request)
-        data = self._decode(request, name, version, key)
-        answer = await self._ask(data, name, version, key, request_id=request.id)
+        served = self.service.find(name, version, key=key)
+        data = decode(request.body, request.headers.get(b"content-type", b""), served.model.names)
+        answer = await self._ask(data, served, request.id)
         kind, payload = encode(answer, request.headers.get(b"accept", b""), proba=proba)
         return [(b"content-type", kind)], payload
 
-    def _decode(self, request: Request, name: str, version: str, key: str) -> Any:
-        names = self.service.find(name, version, key=key or "any").model.names
-        return decode(request.body, request.headers.get(b"content-type", b""), names)
-
-    async def _ask(self, data: Any, name: str, version: str, key: str = "", *, request_id: str) -> Any:
-        begun = self.service.begin(
-            data, name=name, version=version, key=key, deadline=self.settings.deadline, request_id=request_id
-        )
+    async def _ask(self, data: Any, served: Any, request_id: str) -> Any:
+        begun = self.service.begin(data, served=served, deadline=self.settings.deadline, request_id=request_id)
         if isinstance(begun, Future):
             return await asyncio.wait_for(asyncio.wrap_future(begun), self.settings.deadline)
         return begun
@@ -206,7 +208,7 @@ class Application:
             served.model.names,
             classes=served.model.task != "regression",
         )
-        return asked.answer(await self._ask(asked.data, name, version, request_id=request.id))
+        return asked.answer(await self._ask(asked.data, served, request.id))
 
     async def _explain(self, request: Request) -> tuple[Headers, bytes]:
         name, version, key = _which(request)

@@ -20,8 +20,8 @@ ERRORS = {
 }
 
 
-def describe_api(card: dict[str, Any]) -> dict[str, Any]:
-    """Return the document for the model of a card."""
+def describe_api(card: dict[str, Any], *, labels: bool) -> dict[str, Any]:
+    """Return the document for the model of a card; with the path of labels where the service takes them."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -34,7 +34,7 @@ def describe_api(card: dict[str, Any]) -> dict[str, Any]:
             "/predict": {"post": _predict("predict", "Predict rows", card)},
             "/predict_proba": {"post": _predict("predict_proba", "Predict rows with probabilities", card)},
             "/explain": {"post": _explain(card)},
-            "/labels": {"post": _labels()},
+            **({"/labels": {"post": _labels()}} if labels else {}),
             "/models": {"get": _get("models", "List models and versions", {"type": "array"})},
             "/models/{name}": {
                 "get": {**_get("model", "Describe a model", {"type": "object"}), "parameters": [_name()]}
@@ -66,6 +66,8 @@ def _column(item: dict[str, Any]) -> dict[str, Any]:
     if item["kind"] == "category":
         told["type"] = ["string", "number", "boolean", "null"]
         told["description"] = "Known levels: " + ", ".join(item["levels"]) + (", ..." if item["more"] else "") + "."
+    elif item["kind"] == "text":
+        told["type"] = ["string", "number", "boolean", "null"]
     elif item["kind"] == "datetime":
         told["description"] = "A date and time in ISO 8601."
         told["type"] = ["string", "null"]

@@ -89,7 +89,7 @@ class Pages:
         return card
 
     async def openapi(self, _: Request) -> Response:
-        return Json(describe_api(self.service.describe(self.service.find())))
+        return Json(describe_api(self.service.describe(self.service.find()), labels=self.service.ledger is not None))
 
     # ---- the Open Inference Protocol
 

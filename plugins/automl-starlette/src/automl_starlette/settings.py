@@ -30,7 +30,7 @@ class ServerSettings(PluginSettings):
     cors_origins: tuple[str, ...] = Field((), description="Origins whose pages may call; * for all.")
     tls_certificate: str = Field("", description="A PEM file with the certificate.")
     tls_key: str = Field("", description="A PEM file with its key.")
-    access_log: bool = Field(False, description="One line of JSON per request on the logger automl.access.")
+    access_log: bool = Field(False, description="One line of JSON per request, on the logger automl.access: stdout.")
     docs: bool = Field(True, description="Serve the page, /docs and /openapi.json.")
 
     @model_validator(mode="after")

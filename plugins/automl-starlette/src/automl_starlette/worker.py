@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -140,12 +141,26 @@ class Worker(uvicorn.Server):
         self._sweeper = loop.call_later(SWEEP, self._sweep)
 
 
+def _print_access_log() -> None:
+    """Write the access log to stdout, nothing but its JSON on a line, where nobody configured it otherwise."""
+    access = logging.getLogger("automl.access")
+    if access.handlers:
+        return
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    access.addHandler(handler)
+    access.setLevel(logging.INFO)
+    access.propagate = False
+
+
 def run_worker(service: Any, settings: ServerSettings, slot: int, channel: socket.socket) -> None:
     """Answer what comes over the channel, until told to leave or the supervisor is gone."""
     service.counters.take(slot, clear=True)
     service.start()
     state = State()
     Protocol.counters, Protocol.limit = service.counters, settings.max_connections
+    if settings.access_log:
+        _print_access_log()
     config = uvicorn.Config(
         create_app(service, settings, state),
         http=Protocol,

@@ -14,6 +14,7 @@ __all__ = ["serve"]
     examples=[
         "automl serve model.automl",
         "automl serve model.automl --workers 4 --host 0.0.0.0 --port 8000",
+        "automl serve models:/income@champion --challenger models:/income@challenger=0.1",
         "automl serve models:/income@champion --ledger rows.sqlite",
     ],
 )
@@ -26,6 +27,10 @@ __all__ = ["serve"]
 @click.option(
     "--cache", "policy", type=click.Choice(["auto", "always", "never"]), help="Whether to ask a shared cache."
 )
+@click.option(
+    "--challenger", "challengers", multiple=True, metavar="MODEL=SHARE",
+    help="Another model, and its share of the requests: 0.1 is a canary, 0 a shadow. May be repeated.",
+)  # fmt: skip
 @click.option("--ledger", help="A FILE that keeps inputs and predictions until their truth comes (POST /labels).")
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
 def serve(
@@ -36,6 +41,7 @@ def serve(
     name: str,
     model_id: str,
     policy: str | None,
+    challengers: tuple[str, ...],
     ledger: str | None,
     allow_pickle: bool,
 ) -> None:
@@ -45,7 +51,7 @@ def serve(
     from dataclasses import replace
 
     from automl.serving.api import run_server
-    from automl.serving.environment import read_options, with_services
+    from automl.serving.environment import CHALLENGERS, read_challengers, read_options, with_services
     from automl_core.settings import load_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -60,5 +66,6 @@ def serve(
         model_id=model_id,
         allow_pickle=allow_pickle,
         options=options,
+        challengers=read_challengers(challengers or os.environ.get(CHALLENGERS, "").split(",")),
         settings=with_services(load_settings()),
     )

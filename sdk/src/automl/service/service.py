@@ -281,14 +281,19 @@ class PredictionService(Component):
         name: str = "",
         version: str = "",
         key: str = "",
+        served: Served | None = None,
         deadline: float | None = None,
         request_id: str = "",
     ) -> Answer | Future[Answer]:
-        """Predict rows at once where that is fast, else return the future of an answer; raises as `predict`."""
+        """Predict rows at once where that is fast, else return the future of an answer; raises as `predict`.
+
+        Args:
+            served: what `find` chose for this request before, where the caller needed to know.
+        """
         if self._batcher is None:
             self.start()
         started = perf_counter()
-        served = self.find(name, version, key=key)
+        served = served or self.find(name, version, key=key)
         if isinstance(data, list) and len(data) > self.options.max_rows:
             raise TooManyRows(f"the request has {len(data)} rows; at most {self.options.max_rows} are allowed.")
         values = served.model.encoder.encode(data)

@@ -18,7 +18,7 @@ def main() -> int:
         asked = read_environment()
         run_server(
             asked.model, host=asked.host, port=asked.port, workers=asked.workers, model_id=asked.model_id,
-            options=asked.options, settings=asked.settings,
+            options=asked.options, settings=asked.settings, challengers=asked.challengers,
         )  # fmt: skip
     except AutoMLError as error:
         print(f"automl: {error}", file=sys.stderr)

@@ -10,10 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from automl.service import PredictionService, ServiceOptions
-from automl_core.errors import PluginError
+from automl_core.errors import PluginError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from automl.model import Model
+    from automl.service import Served
     from automl_core import Cache, Settings
 
 __all__ = ["create_app", "make_service", "run_server"]  # and `app`, made when it is asked for
@@ -30,6 +33,7 @@ def create_app(
     options: ServiceOptions | None = None,
     settings: Settings | None = None,
     allow_pickle: bool = False,
+    challengers: Mapping[str, float] | None = None,
     **server: Any,
 ) -> Any:
     """Return an ASGI application that predicts with a model.
@@ -38,6 +42,8 @@ def create_app(
         model: what `fit` gives, or a path or URI, which is read again when it changes.
         model_id: the version that answers are labelled with; empty takes the model's checksum.
         cache: an `automl_core.Cache`, or a `PredictionCache` of one.
+        challengers: other models of the same name, by path or URI, and the share of requests that each answers: 0.1 for
+            a canary, 0.5 for a test of A against B, 0 for a shadow, which predicts for monitors alone.
         server: settings of the server, such as `api_keys` or `max_body`; see `automl plugins starlette`.
 
     Raises:
@@ -54,8 +60,9 @@ def create_app(
 
     settings = settings or _load_settings()
     service = make_service(
-        model, name=name, model_id=model_id, cache=cache, options=options, settings=settings, allow_pickle=allow_pickle
-    )
+        model, name=name, model_id=model_id, cache=cache, options=options, settings=settings,
+        allow_pickle=allow_pickle, challengers=challengers,
+    )  # fmt: skip
     block = {**settings.plugins.get("starlette", {}), **server}
     return application.create_app(service, validate_block("starlette", kinds.ServerSettings, block))
 
@@ -72,6 +79,7 @@ def run_server(
     options: ServiceOptions | None = None,
     settings: Settings | None = None,
     allow_pickle: bool = False,
+    challengers: Mapping[str, float] | None = None,
     **server: Any,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT, with the server that settings name.
@@ -94,7 +102,7 @@ def run_server(
     with meeting_places(settings) as settings, Plugins(settings).build("server", settings.server) as component:
         service = make_service(
             model, name=name, model_id=model_id, cache=cache, options=options, settings=settings,
-            allow_pickle=allow_pickle,
+            allow_pickle=allow_pickle, challengers=challengers,
         )  # fmt: skip
         component.serve(service)
 
@@ -108,14 +116,35 @@ def make_service(
     options: ServiceOptions | None = None,
     settings: Settings | None = None,
     allow_pickle: bool = False,
+    challengers: Mapping[str, float] | None = None,
 ) -> PredictionService:
-    """Return a prediction service of one model, not started; see `create_app`."""
+    """Return a prediction service of one model and its challengers, not started; see `create_app`."""
     from automl_core import Plugins
 
     plugins = Plugins(settings or _load_settings())
     service = PredictionService(plugins, options=options, cache=getattr(cache, "cache", cache))
-    service.add(model, name=name, version=model_id, allow_pickle=allow_pickle)
+    champion = service.add(model, name=name, version=model_id, allow_pickle=allow_pickle)
+    if challengers:
+        _challenge(service, champion, challengers, allow_pickle)
     return service
+
+
+def _challenge(
+    service: PredictionService, champion: Served, challengers: Mapping[str, float], allow_pickle: bool
+) -> None:
+    rest = 1 - sum(challengers.values())
+    if min(challengers.values()) < 0 or rest <= 0:
+        raise SettingsError(f"the challengers' shares {dict(challengers)} must be 0 or more, and sum to less than 1.")
+    weights, shadows = {champion.version: rest}, []
+    for place, share in challengers.items():
+        version = service.add(place, name=champion.name, allow_pickle=allow_pickle).version
+        if version in weights or version in shadows:
+            raise SettingsError(f"the challenger {place} is the same model as another one in service.")
+        if share:
+            weights[version] = share
+        else:
+            shadows.append(version)
+    service.route(champion.name, weights, shadows=shadows)
 
 
 def _load_settings() -> Settings:
@@ -130,6 +159,9 @@ def __getattr__(name: str) -> Any:
     from automl.serving.environment import read_environment
 
     asked = read_environment()
-    made = create_app(asked.model, model_id=asked.model_id, options=asked.options, settings=asked.settings)
+    made = create_app(
+        asked.model, model_id=asked.model_id, options=asked.options, settings=asked.settings,
+        challengers=asked.challengers,
+    )  # fmt: skip
     globals()["app"] = made  # one application, however often it is looked up
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ from automl_core import SettingsError, did_you_mean
 if TYPE_CHECKING:
     from automl_core import Settings
 
-__all__ = ["Asked", "read_environment", "read_options", "with_services"]
+__all__ = ["Asked", "read_challengers", "read_environment", "read_options", "with_services"]
 
 PREFIX = "AUTOML_SERVER_"
-MODEL_ID = PREFIX + "MODEL_ID"
+MODEL_ID, CHALLENGERS = PREFIX + "MODEL_ID", PREFIX + "CHALLENGERS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Asked:
 
     model: str
     model_id: str
+    challengers: dict[str, float]
     host: str | None
     port: int | None
     workers: int | None
@@ -46,6 +47,7 @@ def read_environment() -> Asked:
     return Asked(
         model,
         os.environ.get(MODEL_ID, ""),
+        read_challengers(os.environ.get(CHALLENGERS, "").split(",")),
         os.environ.get("AUTOML_HOST") or None,
         _number("AUTOML_PORT"),
         _number("AUTOML_WORKERS"),
@@ -63,16 +65,36 @@ def read_options(variables: Mapping[str, str]) -> ServiceOptions:
     known = {f"{PREFIX}{item.name.upper()}": item for item in fields(ServiceOptions)}
     values: dict[str, Any] = {}
     for name, text in variables.items():
-        if not name.startswith(PREFIX) or name == MODEL_ID:
+        if not name.startswith(PREFIX) or name in (MODEL_ID, CHALLENGERS):
             continue
         if name not in known:
-            raise SettingsError(f"unknown setting {name} in the environment.{did_you_mean(name, [*known, MODEL_ID])}")
+            raise SettingsError(
+                f"unknown setting {name} in the environment.{did_you_mean(name, [*known, MODEL_ID, CHALLENGERS])}"
+            )
         kind = {"int": int, "float": float}.get(str(known[name].type), str)
         try:
             values[known[name].name] = kind(text)
         except ValueError:
             raise SettingsError(f"{name} must be a number.") from None
     return ServiceOptions(**values)
+
+
+def read_challengers(texts: Iterable[str]) -> dict[str, float]:
+    """Read `MODEL=SHARE`, where the model is a path or URI; empty texts are skipped.
+
+    Raises:
+        SettingsError: a text has no share.
+    """
+    challengers: dict[str, float] = {}
+    for text in filter(None, map(str.strip, texts)):
+        place, _, share = text.rpartition("=")
+        try:
+            challengers[place] = float(share)
+        except ValueError:
+            place = ""
+        if not place:
+            raise SettingsError(f"the challenger {text!r} needs a share of the requests: MODEL=0.1, or MODEL=0.")
+    return challengers
 
 
 def with_services(settings: Settings) -> Settings:

@@ -3,7 +3,7 @@ const make = (tag, text, props) => Object.assign(document.createElement(tag), te
 
 function example(operation) {
   const body = operation.requestBody;
-  return body ? body.content["application/json"].examples.row.value : null;
+  return body ? Object.values(body.content["application/json"].examples)[0].value : null;
 }
 
 function curl(method, path, body) {

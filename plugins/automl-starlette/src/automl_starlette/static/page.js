@@ -6,6 +6,7 @@ const svg = (tag, attributes) => {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 };
+const moment = (text) => text && text.replace("T", " ").replace("+00:00", " UTC");
 const short = (x) => typeof x === "number" ? String(Number(x.toPrecision(4))) : String(x);
 
 function askKey() {
@@ -43,7 +44,7 @@ function showCard(card) {
   $("title").textContent = card.target;
   $("subtitle").textContent = `${card.task} · ${card.inputs.length} columns · ${card.name} ${card.version}`;
   const facts = { Task: card.task, Classes: card.classes.join(", "), Metric: card.metric, Score: card.score,
-    "Training rows": card.rows, Members: card.members, Trees: card.trees, Created: card.created, Loaded: card.loaded,
+    "Training rows": card.rows, Members: card.members, Trees: card.trees, Created: moment(card.created), Loaded: moment(card.loaded),
     Version: card.version, "One row takes": card.microseconds ? `${card.microseconds} µs` : null };
   for (const [name, value] of Object.entries(facts)) {
     if (value === null || value === undefined || value === "") continue;
@@ -53,6 +54,7 @@ function showCard(card) {
   const top = shares.length ? shares[0][1] || 1 : 1;
   for (const [name, share] of shares) $("importance").append(bar(name, share / top, `${(100 * share).toFixed(1)} %`));
   if (!shares.length) $("importance").textContent = "This model does not tell.";
+  else if (!shares[0][1]) $("importance").textContent = "This model reads no column: it says the same of every row.";
 }
 
 function field(item, number) {
