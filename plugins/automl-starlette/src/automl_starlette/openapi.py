@@ -69,9 +69,9 @@ def _column(item: dict[str, Any]) -> dict[str, Any]:
     elif item["kind"] == "text":
         told["type"] = ["string", "number", "boolean", "null"]
     elif item["kind"] == "datetime":
-        told["description"] = "A date and time in ISO 8601."
+        # No format: a date alone and an empty text, which counts as missing, are taken too.
+        told["description"] = "A date, or date and time, in ISO 8601."
         told["type"] = ["string", "null"]
-        told["format"] = "date-time"
     elif item["kind"] == "number" and item.get("minimum") is not None:
         told["description"] = f"In training from {item['minimum']:g} to {item['maximum']:g}."
     return told

@@ -129,6 +129,16 @@ function draw(name, values, parent) {
   parent.append(box);
 }
 
+function showFound(name, told) {
+  for (const found of [told].flat()) {
+    const said = found && found.status ? `${found.model} ${found.version}: ${found.status}, ${found.rows} rows` : JSON.stringify(found);
+    $("charts").append(make("p", `${name}: ${said}`, { className: "told" }));
+    const features = (found && found.features || []).slice(0, 8);
+    const most = Math.max(...features.map((item) => item.effect), 1e-9);
+    for (const item of features) $("charts").append(bar(item.name, item.effect / most, item.status, item.status === "drift"));
+  }
+}
+
 let before = null;
 async function tick() {
   try {
@@ -141,7 +151,7 @@ async function tick() {
       const fresh = [requests / seconds, rows / seconds, requests ? rise("nanoseconds") / requests / 1000 : 0, rows ? 100 * hits / rows : 0, rise("errors") / seconds];
       $("charts").replaceChildren();
       Object.keys(series).forEach((name, i) => { series[name].push(fresh[i]); if (series[name].length > 60) series[name].shift(); draw(name, series[name], $("charts")); });
-      for (const [name, told] of Object.entries(now.drift)) $("charts").append(make("p", `${name}: ${typeof told === "object" ? JSON.stringify(told) : told}`));
+      for (const [name, told] of Object.entries(now.drift)) showFound(name, told);
     }
     before = now;
   } catch { before = null; }
