@@ -1,0 +1,171 @@
+"""A Ray cluster: one that is there already, or one on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from math import inf
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from automl_core import ComponentUnavailable
+
+__all__ = ["Cluster"]
+
+PORTS = {"ray": 10001, "": 6379}
+KNOWN = 2.0  # seconds that what is known of the cluster's resources holds
+POLL = 0.2
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would call its maker
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it will do in future; else it warns
+    # A task that was killed for its memory would otherwise run again for ever.
+    "RAY_task_oom_retries": "1",
+}
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_lock = threading.Lock()
+_users = 0  # clusters of this process that hold the connection that one of them made
+
+
+class Cluster:
+    """A connection to Ray, of which a process has one at most; a context manager.
+
+    Where the process is connected already, that connection is used and left open. Ray on this machine listens on the
+    loopback interface only.
+
+    Args:
+        address: "auto", "host:6379" or "ray://host:10001"; None starts Ray on this machine.
+        cpus, gpus, object_store_bytes: of a Ray that is started here.
+        runtime_env: Ray's own description of what workers get before they start.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ComponentUnavailable: no cluster answers at the address.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        cpus: int | None = None,
+        gpus: int | None = None,
+        object_store_bytes: int | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        global _users
+        self.address, self.timeout = address or None, timeout
+        self._open = True
+        self._resources: dict[str, float] = {}
+        self._looked = -inf
+        local = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": object_store_bytes}
+        with _lock:
+            self.ray = _import_ray(local=self.address is None)
+            self._counted = _users > 0 or not self.ray.is_initialized()
+            if not self.ray.is_initialized():
+                self._connect(local, dict(runtime_env or {}))
+            _users += self._counted
+
+    def _connect(self, local: Mapping[str, Any], runtime_env: dict[str, Any]) -> None:
+        options: dict[str, Any] = {"runtime_env": runtime_env or None}
+        if self.address is None:
+            options |= {"address": "local", "include_dashboard": False, **local}
+        else:
+            _knock(self.address, min(self.timeout, 10.0))
+            options["address"] = self.address
+        try:
+            self.ray.init(log_to_driver=False, configure_logging=False, **options)
+        except Exception as error:  # Ray has no class of its own for it
+            self.ray.shutdown()
+            where = f"at {self.address}" if self.address else "on this machine"
+            raise ComponentUnavailable(
+                f"no Ray cluster answers {where}: {error} Start one with `ray start --head`, or leave the address out to "
+                "use this machine."
+            ) from error
+
+    @property
+    def alive(self) -> bool:
+        return self._open and bool(self.ray.is_initialized())
+
+    def resources(self) -> Mapping[str, float]:
+        """Return what all nodes have together, at most two seconds old; what was known last where nobody answers."""
+        now = time.monotonic()
+        if now - self._looked > KNOWN and self.alive:
+            try:
+                self._resources = dict(self.ray.cluster_resources())
+            except Exception as error:
+                if not self._resources:
+                    raise ComponentUnavailable(f"the Ray cluster at {self.address} does not answer: {error}") from error
+            self._looked = now
+        return self._resources
+
+    def room(self, need: Mapping[str, float]) -> int:
+        """Return how many times `need` fits into the whole cluster, whatever is in use."""
+        have = self.resources()
+        fits = [int(have.get(name, 0.0) / amount + 1e-9) for name, amount in need.items() if amount > 0]
+        return min(fits, default=1)
+
+    def wait_for_room(self, need: Mapping[str, float]) -> None:
+        """Wait until one trial fits.
+
+        Raises:
+            ComponentUnavailable: it does not within the time limit.
+        """
+        deadline = time.monotonic() + self.timeout
+        while self.room(need) < 1:
+            if time.monotonic() > deadline:
+                have = {name: self.resources().get(name, 0.0) for name in need}
+                raise ComponentUnavailable(
+                    f"the Ray cluster at {self.address or 'this machine'} has {have} after {self.timeout:g} s, and one "
+                    f"trial needs {dict(need)}. Add nodes with `ray start --address=HEAD:6379`, or ask for less."
+                )
+            time.sleep(POLL)
+            self._looked = -inf
+
+    def close(self) -> None:
+        """Disconnect, and end what was started here; may be called twice."""
+        global _users
+        with _lock:
+            if not self._open:
+                return
+            self._open = False
+            _users -= self._counted
+            if self._counted and not _users and self.ray.is_initialized():
+                self.ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _import_ray(*, local: bool) -> Any:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if local:
+        # The documented argument for the address is overruled by the machine's first one, with listeners for all; this
+        # switch keeps a single node on loopback. Ray reads it when it is imported, which may have been before.
+        os.environ.setdefault(_CLUSTERS, "0")
+        constants: Any = import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = constants.env_bool(_CLUSTERS, True)
+    return import_module("ray")
+
+
+def _knock(address: str, timeout: float) -> None:
+    """Raise ComponentUnavailable where nothing listens: Ray itself would try for a minute and more."""
+    if address in ("auto", "local"):
+        return
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 10001)
+        with socket.create_connection((host or "", port), timeout):
+            pass
+    except (OSError, ValueError) as error:
+        raise ComponentUnavailable(
+            f"no Ray cluster answers at {address} ({error}). Start one with `ray start --head`, or leave the address out "
+            "to use this machine."
+        ) from error

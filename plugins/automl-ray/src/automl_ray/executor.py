@@ -1,0 +1,205 @@
+"""Trials as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from automl_core import ComponentUnavailable, Executor, Shared
+from automl_core.diagnosis import FAILED, OK, WARNING, Finding
+from automl_ray.tasks import RayShared, call, unpack
+
+if TYPE_CHECKING:
+    from automl_ray.cluster import Cluster
+
+__all__ = ["RayExecutor"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    future: Future[Any]
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    ref: Any = None
+    ended: bool = False
+
+
+class RayExecutor(Executor):
+    """Runs functions as Ray tasks; they may be closures.
+
+    Ray places them where their resources are free, and gets no more of them than fit, so that the others can wait here.
+    A worker or node that dies has its tasks run again elsewhere, `retries` times; after that the future fails with
+    Ray's error. Cancelling a future that runs kills its worker, so that a fit that hangs gives its place back.
+
+    Args:
+        cluster: closed with the executor.
+        cpus, gpus, memory: what each call reserves; memory in bytes.
+        concurrency: calls given to Ray at once, for a cluster that grows by demand; None: as many as it has room for.
+        retries: how often a call is run again whose worker died.
+        grace: seconds that `close` waits for what still runs.
+
+    Raises:
+        ComponentUnavailable: the cluster has no room for a single call.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        memory: int | None = None,
+        concurrency: int | None = None,
+        retries: int = 2,
+        grace: float = 5.0,
+    ) -> None:
+        self.cluster, self._grace, self._concurrency = cluster, grace, concurrency
+        self._need: Mapping[str, float] = {"CPU": cpus, "GPU": gpus, "memory": float(memory or 0)}
+        self._lock = threading.RLock()
+        self._waiting: deque[_Task] = deque()
+        self._running: set[_Task] = set()
+        self._closed = False
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": retries}
+        if memory:
+            options["memory"] = memory
+        self._call = cluster.ray.remote(**options)(call)
+        if concurrency is None:
+            try:
+                cluster.wait_for_room(self._need)
+            except ComponentUnavailable:
+                cluster.close()
+                raise
+
+    @property
+    def capacity(self) -> int:
+        return self._concurrency or max(1, self.cluster.room(self._need))
+
+    def submit(self, fn: Callable[..., T], /, *args: Any) -> Future[T]:
+        """See `Executor.submit`.
+
+        Raises:
+            RuntimeError: the executor is closed.
+            ComponentUnavailable: the connection to the cluster is lost.
+        """
+        task = _Task(Future(), fn, args)
+        with self._lock:
+            self._check_open()
+            self._waiting.append(task)
+        task.future.add_done_callback(partial(self._cancelled, task))
+        self._start_waiting()
+        return task.future
+
+    def share(self, value: T) -> Shared[T]:
+        """Put `value` into the object store; each node copies it once, when a worker of it asks first.
+
+        Raises:
+            ComponentUnavailable: the object store has no room for it.
+        """
+        with self._lock:
+            self._check_open()
+        try:
+            return RayShared(value, self.cluster.ray.put(value))
+        except self.cluster.ray.exceptions.ObjectStoreFullError as error:
+            raise ComponentUnavailable(
+                "Ray's object store has no room for the data. Give it more with `ray start --object-store-memory`, or "
+                "plugins.ray.object_store_bytes for a Ray that is started here."
+            ) from error
+
+    def close(self) -> None:
+        with self._lock:
+            already, self._closed = self._closed, True
+            waiting, running = list(self._waiting), list(self._running)
+            self._waiting.clear()
+        if already:
+            return
+        for task in waiting:
+            task.future.cancel()
+        for future in wait([task.future for task in running], timeout=self._grace).not_done:
+            future.cancel()
+        self.cluster.close()
+
+    def diagnose(self) -> Iterator[Finding]:
+        """See `Diagnoses`."""
+        where, have = self.cluster.address or "this machine", self.cluster.resources()
+        nodes = [node for node in self.cluster.ray.nodes() if node["Alive"]]
+        if self.cluster.address is None:
+            said = f"{have.get('CPU', 0):g} CPUs of this machine only"
+            yield Finding("Ray cluster", WARNING, said, "set plugins.ray.address to use a cluster")
+        elif self.cluster.room(self._need) < 1:
+            said = f"{where} has no room for one trial: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs"
+            yield Finding("Ray cluster", FAILED, said, "add nodes with `ray start --address=HEAD:6379`")
+        else:
+            said = f"{where}: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
+            yield Finding("Ray cluster", OK, said)
+
+    # ---- to Ray and back. A future stays pending until its task is over, so that it can be cancelled while it runs.
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("executor 'ray' is closed")
+        if not self.cluster.alive:
+            raise ComponentUnavailable(
+                f"the connection to the Ray cluster at {self.cluster.address or 'this machine'} is closed. Start the "
+                "study again: it goes on where it stopped."
+            )
+
+    def _start_waiting(self) -> None:
+        capacity = self.capacity
+        with self._lock:
+            while self._waiting and len(self._running) < capacity:
+                task = self._waiting.popleft()
+                if not task.ended:
+                    self._start(task)
+
+    def _start(self, task: _Task) -> None:
+        self._running.add(task)
+        try:
+            task.ref = self._call.remote(task.fn, *task.args)
+            inner = task.ref.future()
+        except Exception as error:  # noqa: BLE001 - handed on by the future
+            self._finish(task, None, error)
+            return
+        task.fn, task.args = call, ()  # Ray has them now
+        inner.add_done_callback(partial(self._land, task))
+
+    def _land(self, task: _Task, inner: Future[bytes]) -> None:
+        result, error = None, None
+        if not task.ended:
+            try:
+                result, error = unpack(inner.result())
+            except BaseException as raised:  # noqa: BLE001 - a dead worker, or a result that cannot be unpickled here
+                # What Ray could not even start or send back has its own cause, as a function that cannot be pickled.
+                error = getattr(raised, "cause", None) or raised
+        self._finish(task, result, error)
+        if not self._closed:
+            self._start_waiting()
+
+    def _finish(self, task: _Task, result: Any, error: BaseException | None) -> None:
+        with self._lock:
+            self._running.discard(task)
+            if task.ended:
+                return
+            task.ended = True
+        if not task.future.set_running_or_notify_cancel():
+            return
+        if error is not None:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(result)
+
+    def _cancelled(self, task: _Task, future: Future[Any]) -> None:
+        with self._lock:
+            if not future.cancelled() or task.ended:
+                return
+            task.ended = True
+            ref = task.ref
+        future.set_running_or_notify_cancel()  # wakes those who wait for several futures
+        if ref is not None and self.cluster.alive:
+            self.cluster.ray.cancel(ref, force=True)
