@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.sharedctypes import RawArray
 
 import pytest
@@ -19,10 +20,11 @@ from automl_starlette.worker import ADOPTED, LEAVE, READY
 
 
 class Shared:
-    """Counts as the service's, in shared memory."""
+    """Counts as the service's, in shared memory; a worker says that it is ready once its `may_start` is set."""
 
     def __init__(self, slots: int) -> None:
         self.opened, self.closed = RawArray("l", slots), RawArray("l", slots)
+        self.may_start, self.ready = RawArray("b", slots), RawArray("b", slots)
 
     def by_slot(self, name: str) -> list[int]:
         return list(getattr(self, name))
@@ -31,10 +33,12 @@ class Shared:
         getattr(self, name)[slot] += 1
 
 
-def tell_who(slot: int, channel: socket.socket) -> None:
+def tell_who(shared: Shared, slot: int, channel: socket.socket) -> None:
     """Greet each connection with slot, process and its TCP_NODELAY, and keep it open."""
     kept = []
+    wait_for(lambda: shared.may_start[slot])
     channel.send(READY)
+    shared.ready[slot] = True
     while True:
         order, fds, _, _ = socket.recv_fds(channel, 1, 1)
         for fd in fds:
@@ -47,13 +51,24 @@ def tell_who(slot: int, channel: socket.socket) -> None:
             return
 
 
+def wait_for(said: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not said():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 @pytest.fixture
 def supervise() -> Iterator[object]:
     running: list[tuple[Supervisor, threading.Thread]] = []
 
-    def start(workers: int) -> tuple[str, int]:
+    def start(workers: int, shared: Shared | None = None) -> tuple[str, int]:
+        """Return the address; workers are ready when they like, or when `shared` lets them."""
+        if shared is None:
+            shared = Shared(workers)
+            shared.may_start[:] = [True] * workers
         listener = socket.create_server(("127.0.0.1", 0))
-        supervisor = Supervisor(listener, workers, tell_who, Shared(workers))
+        supervisor = Supervisor(listener, workers, partial(tell_who, shared), shared)
         address = listener.getsockname()
         thread = threading.Thread(target=supervisor.run, kwargs={"drain": 0.0, "grace": 2.0})
         thread.start()
@@ -73,17 +88,33 @@ def greet(address: tuple[str, int]) -> tuple[socket.socket, list[int]]:
         return connection, [int(word) for word in lines.readline().split()]
 
 
+def counts(opened: Sequence[tuple[socket.socket, list[int]]]) -> list[int]:
+    return sorted(Counter(said[0] for _, said in opened).values())
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_connections_are_shared_evenly(supervise, workers) -> None:
-    address = supervise(workers)
-    opened = [greet(address)]
-    deadline = time.monotonic() + 10
-    while len({said[0] for _, said in opened}) < workers and time.monotonic() < deadline:
-        opened.append(greet(address))  # until all are ready
-    while len(opened) < 12 * workers:
-        opened.append(greet(address))
-    counts = Counter(said[0] for _, said in opened)
-    assert max(counts.values()) - min(counts.values()) <= 1
+    shared = Shared(workers)
+    address = supervise(workers, shared)
+    shared.may_start[:] = [True] * workers
+    wait_for(lambda: all(shared.ready))
+    opened = [greet(address) for _ in range(12 * workers)]
+    assert counts(opened) == [12] * workers
+    for connection, _ in opened:
+        connection.close()
+
+
+def test_a_worker_that_comes_late_catches_up(supervise) -> None:
+    shared = Shared(3)
+    address = supervise(3, shared)
+    shared.may_start[:] = [True, True, False]
+    wait_for(lambda: shared.ready[0] and shared.ready[1])
+    opened = [greet(address) for _ in range(20)]
+    assert counts(opened) == [10, 10]
+    shared.may_start[2] = True
+    wait_for(lambda: shared.ready[2])
+    opened += [greet(address) for _ in range(13)]
+    assert counts(opened) == [11, 11, 11]
     for connection, _ in opened:
         connection.close()
 
@@ -112,6 +143,8 @@ def test_worker_that_never_gets_ready_ends_the_server() -> None:
 
 
 def test_stop_before_run_ends_it() -> None:
-    supervisor = Supervisor(socket.create_server(("127.0.0.1", 0)), 1, tell_who, Shared(1))
+    shared = Shared(1)
+    shared.may_start[0] = True
+    supervisor = Supervisor(socket.create_server(("127.0.0.1", 0)), 1, partial(tell_who, shared), shared)
     supervisor.stop()
     supervisor.run(drain=0.0, grace=2.0)
