@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,17 @@ def test_distribution_without_metadata_does_no_harm(
     plugin("mine", distribution="interrupted")
     (tmp_path / "site" / "interrupted-1.0.dist-info" / "METADATA").unlink()
     assert statuses(host())["mine"][0] == "available"
+
+
+@pytest.mark.skipif(find_spec("importlib_metadata") is None, reason="needs the backport importlib_metadata")
+def test_backport_that_raises_for_want_of_metadata_does_no_harm(plugin: Callable[..., None], tmp_path: Path) -> None:
+    plugin("mine", distribution="interrupted")
+    site = tmp_path / "site"
+    (site / "interrupted-1.0.dist-info" / "METADATA").unlink()
+    # Once imported, the backport answers in place of the standard library, for the rest of the process.
+    code = "import importlib_metadata; from automl_core.discovery import discover; print(discover()['mine'][0].name)"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "unknown\n"
 
 
 def test_settings_of_a_plugin_that_is_not_there_are_reported(
