@@ -240,3 +240,17 @@ def test_labels_of_any_worker_reach_the_leader_and_the_next_one(tmp_path: Path) 
         later.emit(Event("model", time.time(), told))
         later.flush()
         assert later.scores() == state
+
+
+def test_version_that_left_service_is_no_longer_told_of_and_starts_anew(tmp_path: Path) -> None:
+    with DriftMonitor(interval=60, directory=str(tmp_path)) as monitor:
+        announce(monitor)
+        predict(monitor, 3.0, rows=1000)
+        monitor.flush()
+        assert monitor.reports()["m", "1"].status == "drift"
+        monitor.emit(Event("retired", time.time(), {"model": "m", "version": "1"}))
+        monitor.flush()
+        assert (monitor.reports(), monitor.expose()[1]) == ({}, b"")
+        announce(monitor)
+        monitor.flush()
+        assert monitor.reports()["m", "1"].rows == 0

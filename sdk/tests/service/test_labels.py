@@ -12,7 +12,9 @@ import pytest
 
 from automl.service import PredictionService, ServiceOptions
 from automl.service.alerts import Alerts
+from automl.service.events import EventPump
 from automl.service.ledger import Ledger, Prediction
+from automl.service.served import serve_model
 from automl_core import ComponentUnavailable, DataError, Event, Monitor, Plugins, Settings, hookimpl
 
 
@@ -168,3 +170,20 @@ def test_alerts_reach_other_monitors_and_listeners() -> None:
     assert one.events == []
     assert [event.name for event in other.events] == ["score", "drift", "degradation"]
     assert heard == [event.name for event in alerts.latest] == ["drift", "degradation"]
+
+
+def test_monitors_hear_of_versions_before_their_first_request_and_when_they_leave(model: Any, make_model: Any) -> None:
+    monitor = Kept()
+    service = PredictionService()
+    service.add(model, version="1")
+    pump = EventPump([monitor], limit=10, sample_rows=10, dropped=lambda _: None, models=service.models)
+    (old,) = service.models()
+    new = serve_model("model", make_model(slope=0.2), "2")
+    for step in ((old, new), (new, old)):
+        pump._flush()
+        service.replace(*step)
+    pump.close()
+    told = [(event.name, event.attributes["version"]) for event in monitor.events]
+    assert told == [
+        ("model", "1"), ("model", "2"), ("retired", "1"), ("model", "1"), ("retired", "2"),
+    ]  # fmt: skip

@@ -113,6 +113,12 @@ class Exchange:
             return body["text"], body["summary"]
         return "", {}
 
+    def clear(self) -> None:
+        """Delete what this worker wrote, and as the leader what was learned: a model that comes back starts anew."""
+        learned = [self.folder / "state", self.folder / "said", *self.folder.glob("*.losses")] if self._lock else []
+        for path in (self._mine, *learned):
+            path.unlink(missing_ok=True)
+
     def close(self) -> None:
         if self._lock is not None:
             self._lock.close()

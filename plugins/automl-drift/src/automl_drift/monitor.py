@@ -39,6 +39,7 @@ class DriftMonitor(Monitor):
       rows), `scores` (of held-out rows: accuracy, mae or rmse): the reference. Each version is watched on its own; the
       same again changes nothing.
     - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` of the same rows.
+    - "retired": `model`, `version`: it left service; what was learned of it is forgotten.
     - "label": `model`, `version`, `predictions`, and `truths` of the same rows.
 
     What else arrives is left out. Events are dropped, and counted, when `queue` of them wait, when they name a model
@@ -71,6 +72,12 @@ class DriftMonitor(Monitor):
         self._models: dict[tuple[str, str], Watched] = {}
         self._lock = Lock()
         self._stop = Signal()
+        self._takes = {
+            "model": self._announce,
+            "prediction": self._predict,
+            "label": self._label,
+            "retired": self._retire,
+        }
         self.dropped = 0
         self.on_event: Callable[[Event], None] | None = None
         self.repeat = repeat
@@ -139,7 +146,7 @@ class DriftMonitor(Monitor):
         self.flush()
 
     def _take(self, event: Event) -> None:
-        take = {"model": self._announce, "prediction": self._predict, "label": self._label}.get(event.name)
+        take = self._takes.get(event.name)
         if take is None:
             return
         try:
@@ -180,6 +187,13 @@ class DriftMonitor(Monitor):
     def _forget(self, key: tuple[str, str]) -> None:
         self._models.pop(key).close()
         self._told = {told: moment for told, moment in self._told.items() if told[:2] != key}
+
+    def _retire(self, told: Mapping[str, Any]) -> None:
+        key = str(told["model"]), str(told.get("version", ""))
+        exchange = self._models[key].exchange
+        if exchange is not None:
+            exchange.clear()
+        self._forget(key)
 
     def _label(self, told: Mapping[str, Any]) -> None:
         self._models[str(told["model"]), str(told.get("version", ""))].label(told["predictions"], told["truths"])
