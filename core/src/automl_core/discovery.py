@@ -32,6 +32,7 @@ FIRST_PARTY = {
         )
     },
     "raytune": "automl-ray",
+    "retrain": "automl-sdk",
 }  # fmt: skip
 
 
@@ -107,14 +108,21 @@ def _read(distribution: Distribution) -> list[Found]:
         entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
         if not entries:
             return []
-        metadata = distribution.metadata  # parsed at every access: 200 plugins took half a second
-        # An interrupted installation leaves a folder without METADATA, and so without a name.
-        name, version = (metadata[key] or "unknown" for key in ("Name", "Version"))
-        requires = tuple(metadata.get_all("Requires-Dist") or distribution.requires or ())
+        name, version, requires = _describe(distribution)
     except Exception as error:  # noqa: BLE001 - damaged metadata of any distribution must not hide all plugins
         log.warning("the metadata of an installed distribution cannot be read: %s (%s)", error, distribution)
         return []
     return [Found(entry, name, version, requires) for entry in entries]
+
+
+def _describe(distribution: Distribution) -> tuple[str, str, tuple[str, ...]]:
+    """Return name, version and requirements; an interrupted installation leaves a folder that tells none of them."""
+    try:
+        metadata = distribution.metadata  # parsed at every access: 200 plugins took half a second
+    except FileNotFoundError:  # the backport `importlib_metadata`, which answers for all once it is imported
+        return "unknown", "unknown", ()
+    name, version = (metadata[key] or "unknown" for key in ("Name", "Version"))
+    return name, version, tuple(metadata.get_all("Requires-Dist") or distribution.requires or ())
 
 
 def _split(requirement: str) -> tuple[str, list[tuple[str, str]]]:

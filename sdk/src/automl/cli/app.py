@@ -17,6 +17,7 @@ from automl.cli.models import inspect, leaderboard
 from automl.cli.plugins import plugins
 from automl.cli.predict import predict
 from automl.cli.report import report
+from automl.cli.retrain import retrain
 from automl.cli.serve import serve
 from automl.cli.settings import settings
 from automl.cli.tracking import registry, tracker
@@ -108,6 +109,7 @@ for item in (
     plugins,
     registry,
     report,
+    retrain,
     serve,
     settings,
     tracker,

@@ -1,0 +1,1 @@
+"""Repair of a model in production: fit a challenger on labelled traffic, compare, promote or refuse, roll back."""

@@ -1,0 +1,199 @@
+"""One run: roll back a champion that does worse than the one before, or fit a challenger and let it prove itself."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.metrics import METRICS
+from automl.retrain.champion import find_champion, load_version
+from automl.retrain.gate import Comparison, compare
+from automl.retrain.history import ENDS, History
+from automl.retrain.policy import attempts, objection
+from automl.retrain.rows import Rows, split_rows
+from automl.service.ledger import Ledger
+from automl_core import AutoMLError, DataError, Event, Registry, SettingsError
+
+if TYPE_CHECKING:
+    from automl.model import Model
+    from automl.retrain.settings import RetrainSettings
+    from automl_core import Settings, Storage
+
+__all__ = ["Retraining"]
+
+CHALLENGER = "challenger"
+EXTRA = 900.0  # seconds beyond its time limit after which a run is taken for dead
+log = logging.getLogger("automl.retrain")
+
+
+class Retraining:
+    """Decides for one model of a registry; every decision is journalled.
+
+    Args:
+        engine: the settings that challengers are fitted with.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        storage: Storage,
+        settings: RetrainSettings,
+        *,
+        engine: Settings,
+        threads: int | None = None,
+    ) -> None:
+        if not settings.name:
+            raise SettingsError("retraining needs the model's name in the registry: plugins.retrain.name.")
+        self.registry, self.settings, self._engine, self._threads = registry, settings, engine, threads
+        self.history = History(storage, settings.name)
+
+    def run(self, because: str = "", *, force: bool = False) -> Event:
+        """Return the journal's entry of what was decided: "refused", "rejected", "promoted", "rolled_back".
+
+        Args:
+            because: what asks for it, for the journal.
+            force: start whatever the policy says of cooldown, budget and number of labels.
+
+        Raises:
+            DataError: there is no champion, or the data cannot be learned from; journalled as "failed" too.
+            SettingsError: a setting is missing.
+        """
+        settings = self.settings
+        if not settings.ledger:
+            raise SettingsError("retraining needs the ledger that the server writes: plugins.retrain.ledger.")
+        if not Path(settings.ledger).is_file():
+            raise DataError(f"there is no ledger {settings.ledger!r}: serve with --ledger and send labels first.")
+        rolled_back = self._watch_probation(because)
+        if rolled_back is not None:
+            return rolled_back
+        entries = self.history.entries()
+        lease = settings.time_limit * 3 + EXTRA
+        if (other := self.history.running(lease=lease)) is not None:
+            return self.history.refuse(f"single flight: run {other} is under way", because)
+        began = max((e.time for e in entries if e.attributes["stage"] in ENDS), default=0.0)
+        fresh = len(self._labelled(since=began).truths)
+        reason = None if force else objection(entries, settings, now=time.time(), fresh=fresh)
+        if reason is not None:
+            return self.history.refuse(reason, because)
+        run = self.history.begin(because, lease=lease)
+        if run is None:
+            return self.history.entries()[-1]
+        return self._work(run, attempts(entries))
+
+    def rollback(self, because: str) -> Event:
+        """Point the alias at the version before the last promotion.
+
+        Raises:
+            DataError: the journal knows of no promotion in force.
+        """
+        last = self.history.last_promotion()
+        if last is None:
+            raise DataError(
+                f"no promotion of the model {self.settings.name!r} is in force; there is nothing to roll back."
+            )
+        self.registry.alias(self.settings.name, self.settings.alias, last["previous"])
+        return self.history.write(
+            "rolled_back", last["run"], version=last["version"], to=last["previous"], because=because
+        )
+
+    # ---- a new champion on probation
+
+    def _watch_probation(self, because: str) -> Event | None:
+        """Roll back where the version before is better on the traffic since the promotion."""
+        last = self.history.last_promotion()
+        if last is None or not 0 <= time.time() - last["time"] < self.settings.probation:
+            return None
+        rows = self._labelled(since=last["time"])
+        if len(rows.truths) < 30:
+            return None
+        now = load_version(self.registry, self.settings.name, last["version"])
+        before = load_version(self.registry, self.settings.name, last["previous"])
+        found = compare(now, before, rows.inputs, rows.truths)
+        if found.p > self.settings.level or found.gain <= 0:
+            return None
+        self.registry.alias(self.settings.name, self.settings.alias, last["previous"])
+        log.warning("%s goes back to version %s", self.settings.name, last["previous"])
+        return self.history.write(
+            "rolled_back", last["run"], version=last["version"], to=last["previous"], because=because,
+            comparison=found.to_json(),
+        )  # fmt: skip
+
+    # ---- a challenger
+
+    def _work(self, run: str, before: int) -> Event:
+        started = time.monotonic()
+        try:
+            stage, evidence = self._decide(before)
+        except AutoMLError as error:
+            self.history.write("failed", run, reason=str(error), seconds=time.monotonic() - started)
+            raise
+        except BaseException as error:
+            self.history.write("failed", run, reason=repr(error), seconds=time.monotonic() - started)
+            raise
+        entry = self.history.write(stage, run, seconds=time.monotonic() - started, **evidence)
+        log.info("%s: %s", self.settings.name, stage)
+        return entry
+
+    def _decide(self, before: int) -> tuple[str, dict[str, Any]]:
+        """Fit challengers, compare each with the champion, and promote the best that is surely better."""
+        settings, name = self.settings, self.settings.name
+        version, champion = find_champion(self.registry, name, settings.alias)
+        rows = split_rows(self._labelled(), settings.data, target=champion.target, holdout=settings.holdout)
+        tables = {"recent": rows.recent} | ({} if rows.both is None else {"recent and earlier": rows.both})
+        # The level is shared among challengers, and over all attempts since the last promotion: 1/2 + 1/6 + 1/12 + ...
+        level = settings.level / ((before + 1) * (before + 2)) / len(tables)
+        evidence: dict[str, Any] = {"champion": version, "level": level, "challengers": {}}
+        best: tuple[float, Model, str] | None = None
+        for kind, table in tables.items():
+            challenger = self._fit(champion, table, settings.time_limit / len(tables))
+            found = compare(champion, challenger, rows.holdout, rows.truths)
+            verdict = self._verdict(found, level, champion, challenger, rows)
+            evidence["challengers"][kind] = {"learned_rows": table.num_rows, **found.to_json(), **verdict}
+            if not verdict["reason"] and (best is None or found.gain > best[0]):
+                best = found.gain, challenger, kind
+        if best is None:
+            return "rejected", evidence
+        new = self._register(best[1], {"champion": version, "learned": best[2]})
+        self.registry.alias(name, settings.alias, new)
+        return "promoted", {**evidence, "version": new, "previous": version, "learned": best[2]}
+
+    def _verdict(
+        self, found: Comparison, level: float, champion: Model, challenger: Model, rows: Rows
+    ) -> dict[str, Any]:
+        """Return why a challenger is refused, empty if it is not, and how it does on rows of earlier times."""
+        reason = "" if found.gain > 0 and found.p <= level else f"no better: p {found.p:.4f}, level {level:.4f}"
+        if rows.old is None:
+            return {"reason": reason}
+        earlier = compare(champion, challenger, rows.old, rows.old_truths)
+        if not reason and self.settings.forget is not None and earlier.worse_by > self.settings.forget:
+            reason = (
+                f"forgets: {earlier.metric} on earlier rows {earlier.challenger:.4f} instead of {earlier.champion:.4f}"
+            )
+        return {"reason": reason, "earlier": earlier.to_json()}
+
+    def _fit(self, champion: Model, table: Any, seconds: float) -> Model:
+        from automl.engine import AutoML
+
+        metric = champion.metric if champion.metric in METRICS else None
+        engine = AutoML(
+            time_limit=seconds, metric=metric, task=champion.task, settings=self._engine, n_jobs=self._threads
+        )
+        return engine.fit(table, target=champion.target).model_
+
+    def _register(self, model: Model, tags: dict[str, str]) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{self.settings.name}.automl")
+            model.save(path)
+            version = self.registry.register(self.settings.name, path, tags=tags)
+        self.registry.alias(self.settings.name, CHALLENGER, version)
+        return version
+
+    def _labelled(self, *, since: float = 0.0) -> Any:
+        ledger = Ledger(self.settings.ledger)
+        try:
+            return ledger.labelled(self.settings.name, since=since, limit=self.settings.latest)
+        finally:
+            ledger.close()
