@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from automl_core.testing.fakes import installed
 
 # importlib mode puts no folder of tests on the path: what the tests here share is imported by name.
 sys.path.insert(0, str(Path(__file__).parent))
+# The programs of this environment are found, whether it was activated or not.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 LEARNERS = '''
 import time

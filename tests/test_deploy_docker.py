@@ -9,7 +9,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -104,10 +103,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "/wheels": str(folder / "wheels"), "/build/install": str(source / "deploy/docker/install"),
         "/build/constraints.txt": str(source / "constraints.txt"), "/opt/automl": str(folder / "opt"),
     }  # fmt: skip
+    need("uv", "uv of PyPI")
+    (folder / "bin").mkdir()
+    shutil.copy(str(shutil.which("uv")), folder / "bin")  # from where another user may not look
     if os.geteuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             shutil.chown(path, "nobody", "nogroup")
-    variables = {**os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    variables = {**os.environ, "HOME": str(folder), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     variables.pop("VIRTUAL_ENV", None)
     try:
         # The image has every plugin; those that serving needs will do here.

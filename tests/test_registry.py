@@ -150,8 +150,11 @@ def test_study_leaves_its_trials_and_its_model_in_mlflow(tmp_path: Path, use_sto
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow's own code, and of pandas in it
-def test_pyfunc_predicts_the_same(tmp_path: Path, models: list[Path], use_store) -> None:
+def test_pyfunc_predicts_the_same(
+    tmp_path: Path, models: list[Path], use_store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which MLflow sets, and which must not outlive the test
     pytest.importorskip("pandas")
     import mlflow
 

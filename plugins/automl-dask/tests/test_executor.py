@@ -113,10 +113,16 @@ def test_exception_that_cannot_be_unpickled_is_told(single: DaskExecutor) -> Non
     assert "1 and 2" in str(error)
 
 
-def test_closing_ends_what_hangs_and_cancels_what_waits() -> None:
+def hang(begun: Path) -> None:
+    begun.touch()
+    time.sleep(60)
+
+
+def test_closing_ends_what_hangs_and_cancels_what_waits(tmp_path: Path) -> None:
     executor = DaskExecutor(Cluster(workers=1, timeout=150, as_default=False), grace=0.2)
-    hung, waiting = executor.submit(time.sleep, 60), executor.submit(time.sleep, 60)
-    time.sleep(0.3)
+    hung, waiting = executor.submit(hang, tmp_path / "begun"), executor.submit(time.sleep, 60)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
     executor.close()
     assert wait([hung, waiting], 5).not_done == set()
     assert isinstance(hung.exception(0), RuntimeError)

@@ -140,17 +140,18 @@ def test_two_studies_at_once_are_two_runs(directory: Path) -> None:
 
 
 @pytest.fixture
-def active(tracker: MLflowTracker) -> Iterator[Any]:
+def active(tracker: MLflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     import mlflow
 
-    before = mlflow.get_tracking_uri()
+    monkeypatch.chdir(tmp_path)  # where MLflow puts the artifacts of experiments that it makes
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which MLflow sets, and which must not outlive the test
     mlflow.set_tracking_uri(tracker.connection.uri)
     mlflow.set_experiment("notebook")
     try:
         with mlflow.start_run() as run:
             yield run
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
 
 
 def test_study_nests_under_the_active_run(tracker: MLflowTracker, active: Any, tmp_path: Path) -> None:

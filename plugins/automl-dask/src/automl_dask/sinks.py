@@ -187,7 +187,8 @@ class ParquetParts(_Parts):
     """A Parquet file, or a folder of them.
 
     Args:
-        folder: whether the output is a folder of the parts; else they are copied, row group by row group, into one file.
+        folder: whether the output is a folder of the parts; else these are Arrow files, each a row group of one file at the
+            end, so that rows are encoded once.
     """
 
     def __init__(self, system: Any, path: str, *, folder: bool) -> None:
@@ -200,7 +201,7 @@ class ParquetParts(_Parts):
         first = next(self._parts(), None)
         if first is not None:
             with self.system.open(first, "rb") as raw:
-                self._schema = parquet.read_schema(raw)
+                self._schema = parquet.read_schema(raw) if self._is_folder else pa.ipc.open_file(raw).schema
 
     def encode(self, table: pa.Table, number: int) -> Any:
         self._schema = self._schema or table.schema
@@ -212,7 +213,11 @@ class ParquetParts(_Parts):
                 "from every chunk, or name their types in `dtypes`."
             ) from error
         sink = pa.BufferOutputStream()
-        parquet.write_table(table, sink)
+        if self._is_folder:
+            parquet.write_table(table, sink)
+        else:
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
         return sink.getvalue()
 
     def finish(self) -> None:
@@ -221,13 +226,9 @@ class ParquetParts(_Parts):
         else:
             with atomic(self.system, self.path) as out, parquet.ParquetWriter(out, self._schema) as writer:
                 for part in self._parts():
-                    self._copy(part, writer)
+                    with self.system.open(part, "rb") as raw:
+                        writer.write_table(pa.ipc.open_file(raw).read_all())
         self._remove()
-
-    def _copy(self, part: str, writer: Any) -> None:
-        with self.system.open(part, "rb") as raw, parquet.ParquetFile(raw) as file:
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group))
 
     def _move(self) -> None:
         parts = list(self._parts())

@@ -67,6 +67,8 @@ class Uploader:
         except Exception:  # the study must not see it, and nobody else would
             log.exception("MLflow is told no more of study %s; the rest is in %s", self._study, self.spool.folder)
         finally:
+            if not self._sender.ended:
+                self._stop.wait()  # until its end, the study still writes into the spool
             self.spool.close()
             if not self.spool.folder.exists():
                 atexit.unregister(self.wait)
