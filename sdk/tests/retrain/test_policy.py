@@ -24,7 +24,7 @@ def entry(stage: str, ago: float, *, seconds: float | None = 60.0) -> Event:
 
 
 def decide(*entries: Event, fresh: int = 5000, **settings: Any) -> str | None:
-    return objection(entries, RetrainSettings(**settings), now=NOW, fresh=fresh)
+    return objection(entries, RetrainSettings(**settings), now=NOW, fresh=lambda: fresh)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_score_around_the_threshold_starts_at_most_one_run_in_each_cooldown() ->
     settings, entries = RetrainSettings(runs=100), []
     for hour in range(30 * 24):
         now = NOW + hour * HOUR
-        if objection(entries, settings, now=now, fresh=5000) is None:
+        if objection(entries, settings, now=now, fresh=lambda: 5000) is None:
             entries.append(Event("retraining", now, {"stage": "rejected", "run": "r", "seconds": 1.0}))
     assert len(entries) == 5  # days 0, 2, 6, 14, 28
 

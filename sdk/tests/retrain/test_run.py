@@ -15,10 +15,12 @@ pytest.importorskip("automl_sklearn")
 
 from automl import AutoML
 from automl.retrain.champion import find_champion
+from automl.retrain.recent import Recent
 from automl.retrain.rows import split_rows
 from automl.retrain.run import Retraining
 from automl.retrain.settings import RetrainSettings
-from automl.service.ledger import Labelled, Ledger, Prediction
+from automl.service.ledger import Ledger, Prediction
+from automl.table import open_table
 from automl_core import AutoMLError, DataError, Plugins, Settings, SettingsError
 
 NAME = "loans"
@@ -190,11 +192,61 @@ def test_run_that_fails_is_journalled(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "error"),
-    [({"name": ""}, SettingsError), ({"ledger": ""}, SettingsError), ({"ledger": "none"}, DataError)],
+    [
+        ({"name": ""}, SettingsError),
+        ({"ledger": ""}, SettingsError),
+        ({"recent": "both.csv"}, SettingsError),
+        ({"ledger": "none"}, DataError),
+    ],
 )
 def test_what_is_missing_is_said(world: World, settings: dict[str, str], error: type[AutoMLError]) -> None:
     with pytest.raises(error):
         world.retraining(**settings).run()
+
+
+# ---- rows that something else wrote
+
+
+def table(world: World, count: int, *, turned: bool, times: Any) -> str:
+    """Write rows with their truth, out of order, one without it, and a column that no model knows."""
+    rows = make(count, 5, turned=turned)
+    rows["paid"][0] = None
+    order = np.random.default_rng(0).permutation(count)
+    written = pa.table({**rows, "when": times, "clerk": ["Ada"] * count}).take(order)
+    pq.write_table(written, world.folder / "recent.parquet")
+    return str(world.folder / "recent.parquet")
+
+
+@pytest.mark.parametrize("kind", ["seconds", "timestamp", "text"])
+def test_table_of_recent_rows_does_as_well_as_a_ledger(world: World, kind: str) -> None:
+    ago = np.arange(600)[::-1]
+    times = pa.array(time.time() - 1 - ago)
+    if kind != "seconds":
+        times = pa.array((times.to_numpy() * 1e6).astype("datetime64[us]"))
+    times = times.cast(pa.string()) if kind == "text" else times
+    place = table(world, 600, turned=True, times=times)
+    settings = RetrainSettings(name=NAME, recent=place, time_column="when")
+    found = Recent(settings).read(world.models[False], since=time.time() - 100.5)
+    assert found is not None
+    assert found.column_names == ["x", "colour", "paid"]
+    assert 95 <= found.num_rows <= 100
+    assert found["x"].to_pylist()[-1] == make(600, 5)["x"][-1]
+    if kind == "seconds":
+        told = world.retraining(ledger="", recent=place, time_column="when").run().attributes
+        assert (told["stage"], world.champion) == ("promoted", "2")
+
+
+def test_table_without_times_counts_as_a_whole(world: World) -> None:
+    place = table(world, 300, turned=True, times=[0.0] * 300)
+    told = world.retraining(ledger="", recent=place, minimum=300).run().attributes
+    assert told["reason"].startswith("labels: 299 rows")
+
+
+@pytest.mark.parametrize("column", ["clerk", "gone"])
+def test_column_that_is_no_time_is_named(world: World, column: str) -> None:
+    place = table(world, 50, turned=True, times=[0.0] * 50)
+    with pytest.raises(DataError, match=column):
+        Recent(RetrainSettings(name=NAME, recent=place, time_column=column)).read(world.models[False])
 
 
 def test_model_without_a_champion_is_named(world: World) -> None:
@@ -205,12 +257,8 @@ def test_model_without_a_champion_is_named(world: World) -> None:
 def test_latest_rows_are_held_out_and_types_follow_earlier_rows(tmp_path: Path) -> None:
     earlier = {"n": pa.array(range(50), pa.int32()), "day": pa.array(["2026-01-01"] * 50).cast(pa.timestamp("us"))}
     pq.write_table(pa.table({**earlier, "y": [1.0] * 50, "more": [0] * 50}), tmp_path / "old.parquet")
-    rows = Labelled(
-        {"n": [1, "2", "x", 4], "day": ["2026-02-02", None, "2026-02-03T10:00:00", "no"]},
-        [1, 2, 3, 4],
-        ["v"] * 4,
-        [0.0] * 4,
-    )
+    days = ["2026-02-02", None, "2026-02-03T10:00:00", "no"]
+    rows = open_table({"n": [1, "2", "x", 4], "day": days, "y": [1, 2, 3, 4]})
     found = split_rows(rows, str(tmp_path / "old.parquet"), target="y", holdout=0.25)
     assert found.truths == [4]
     assert found.holdout.num_rows == 1

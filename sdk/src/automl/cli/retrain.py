@@ -21,12 +21,15 @@ NOT_PROMOTED = 4
     cls=Command,
     examples=[
         "automl retrain income --ledger rows.sqlite --data train.csv",
+        "automl retrain income --recent s3://bucket/labelled --time-column time --exit-code",
         "automl retrain income --rollback",
         "automl retrain income --history",
     ],
 )
 @click.argument("name", required=False)
 @click.option("--ledger", help="The FILE in which the server keeps predictions and their truth.")
+@click.option("--recent", help="In place of a ledger: a table of rows with their truth, the latest last.")
+@click.option("--time-column", help="The column of that table that tells when a row was predicted.")
 @click.option("--data", help="Labelled rows of earlier times to learn from too.")
 @click.option("--alias", help="The alias that servers follow; champion if not given.")
 @click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), help="Seconds for all fits.")
@@ -43,10 +46,11 @@ def retrain(
 ) -> None:  # fmt: skip
     """Fit a challenger of the model NAME on labelled traffic, and promote it if it beats the champion.
 
-    The models are those of the registry in the settings (AUTOML_TRACKERS=journal); further settings are in
+    Labelled traffic is what a server joined in its ledger, or a table. The models are those of the registry in the settings (AUTOML_TRACKERS=journal); further settings are in
     [plugins.retrain].
     """
     from automl.artifact.registered import find_registry
+    from automl.retrain.history import History
     from automl.retrain.run import Retraining
     from automl.retrain.settings import RetrainSettings
     from automl_core import Plugins
@@ -57,11 +61,10 @@ def retrain(
     settings = validate_block("retrain", RetrainSettings, block)
     plugins = Plugins(loaded)
     with plugins.build("storage", loaded.storage) as storage:
-        registry = find_registry("automl retrain", plugins)
-        retraining = Retraining(registry, storage, settings, engine=loaded)
         if history:
-            _show(retraining.history.entries(), as_json)
+            _show(History(storage, settings.name).entries(), as_json)
             return
+        retraining = Retraining(find_registry("automl retrain", plugins), storage, settings, engine=loaded)
         entry = retraining.rollback(because) if rollback else retraining.run(because, force=force)
     if as_json:
         echo_json({"time": entry.time, **entry.attributes})

@@ -35,4 +35,5 @@ def automl_alert_raised(alert: Event) -> None:
         because = f"{alert.name} of version {told.get('version', '')}"
         command = [sys.executable, "-m", "automl", "retrain", "--because", because]
         log.warning("%s: looking for a better model", because)
-        _runs.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+        # To stderr, as stdout may be an access log that something reads.
+        _runs.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True))

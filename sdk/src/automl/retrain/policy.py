@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from automl.retrain.history import ENDS
@@ -16,13 +16,15 @@ __all__ = ["attempts", "objection", "vain"]
 MONTH = 30 * 86_400.0
 
 
-def objection(entries: Sequence[Event], settings: RetrainSettings, *, now: float, fresh: int) -> str | None:
+def objection(
+    entries: Sequence[Event], settings: RetrainSettings, *, now: float, fresh: Callable[[], int]
+) -> str | None:
     """Return why no run may start, None if one may.
 
     Args:
         entries: the journal, oldest first.
         now: seconds since the epoch. Entries of the future, after a clock was set back, count as of now.
-        fresh: labelled rows that came since the last run.
+        fresh: counts labelled rows that came since the last run; asked last, as it reads them.
     """
     ends = [entry for entry in entries if _counts(entry)]
     recent = [entry for entry in ends if now - entry.time < MONTH]
@@ -38,8 +40,8 @@ def objection(entries: Sequence[Event], settings: RetrainSettings, *, now: float
     spent = sum(float(entry.attributes.get("seconds", 0.0)) for entry in recent)
     if spent >= settings.budget:
         return f"budget: runs took {spent:.0f} seconds in 30 days, {settings.budget:.0f} are allowed"
-    if fresh < settings.minimum:
-        return f"labels: {fresh} rows came since the last run, {settings.minimum} are needed"
+    if (count := fresh()) < settings.minimum:
+        return f"labels: {count} rows came since the last run, {settings.minimum} are needed"
     return None
 
 

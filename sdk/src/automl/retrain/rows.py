@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.service.ledger import Labelled
 from automl_core import DataError
 
 if TYPE_CHECKING:
@@ -37,22 +36,21 @@ class Rows:
     old_truths: list[Any]
 
 
-def split_rows(rows: Labelled, data: str, *, target: str, holdout: float, seed: int = 0) -> Rows:
-    """Split labelled traffic by time, and rows of earlier times at random.
+def split_rows(labelled: pa.Table, data: str, *, target: str, holdout: float, seed: int = 0) -> Rows:
+    """Split labelled traffic, oldest first, by time, and rows of earlier times at random.
 
     Raises:
-        DataError: there are too few rows, or `data` has no target.
+        DataError: there are too few rows, or `data` lacks a column.
     """
     import pyarrow as pa
 
     from automl.table import open_table
 
-    kept = int(len(rows.truths) * holdout)
-    if min(kept, len(rows.truths) - kept) < 1:
-        raise DataError(f"{len(rows.truths)} labelled rows are too few for a fit and a comparison.")
-    labelled = open_table({**rows.inputs, target: rows.truths})
+    kept = int(labelled.num_rows * holdout)
+    if min(kept, labelled.num_rows - kept) < 1:
+        raise DataError(f"{labelled.num_rows} labelled rows are too few for a fit and a comparison.")
     recent, latest = labelled.slice(0, labelled.num_rows - kept), labelled.slice(labelled.num_rows - kept)
-    judged = latest.drop_columns(target), rows.truths[-kept:]
+    judged = latest.drop_columns(target), latest[target].to_pylist()
     if not data:
         return Rows(recent, None, *judged, None, [])
     earlier = open_table(data)

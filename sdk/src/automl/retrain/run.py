@@ -13,8 +13,8 @@ from automl.retrain.champion import find_champion, load_version
 from automl.retrain.gate import Comparison, compare
 from automl.retrain.history import ENDS, History
 from automl.retrain.policy import attempts, objection
+from automl.retrain.recent import Recent
 from automl.retrain.rows import Rows, split_rows
-from automl.service.ledger import Ledger
 from automl_core import AutoMLError, DataError, Event, Registry, SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Retraining"]
 
 CHALLENGER = "challenger"
+FEWEST = 30  # labelled rows since a promotion before it may be rolled back
 EXTRA = 900.0  # seconds beyond its time limit after which a run is taken for dead
 log = logging.getLogger("automl.retrain")
 
@@ -61,27 +62,30 @@ class Retraining:
             DataError: there is no champion, or the data cannot be learned from; journalled as "failed" too.
             SettingsError: a setting is missing.
         """
-        settings = self.settings
-        if not settings.ledger:
-            raise SettingsError("retraining needs the ledger that the server writes: plugins.retrain.ledger.")
-        if not Path(settings.ledger).is_file():
-            raise DataError(f"there is no ledger {settings.ledger!r}: serve with --ledger and send labels first.")
-        rolled_back = self._watch_probation(because)
+        settings, recent = self.settings, Recent(self.settings)
+        rolled_back = self._watch_probation(recent, because)
         if rolled_back is not None:
             return rolled_back
         entries = self.history.entries()
         lease = settings.time_limit * 3 + EXTRA
         if (other := self.history.running(lease=lease)) is not None:
             return self.history.refuse(f"single flight: run {other} is under way", because)
-        began = max((e.time for e in entries if e.attributes["stage"] in ENDS), default=0.0)
-        fresh = len(self._labelled(since=began).truths)
-        reason = None if force else objection(entries, settings, now=time.time(), fresh=fresh)
+        reason = None if force else objection(entries, settings, now=time.time(), fresh=lambda: self._fresh(recent))
         if reason is not None:
             return self.history.refuse(reason, because)
         run = self.history.begin(because, lease=lease)
         if run is None:
             return self.history.entries()[-1]
-        return self._work(run, attempts(entries))
+        return self._work(run, recent, attempts(entries))
+
+    def _fresh(self, recent: Recent) -> int:
+        ends = [entry.time for entry in self.history.entries() if entry.attributes["stage"] in ENDS]
+        _, champion = self._champion()
+        rows = recent.read(champion, since=max(ends, default=0.0))
+        return 0 if rows is None else rows.num_rows
+
+    def _champion(self) -> tuple[str, Model]:
+        return find_champion(self.registry, self.settings.name, self.settings.alias)
 
     def rollback(self, because: str) -> Event:
         """Point the alias at the version before the last promotion.
@@ -101,17 +105,17 @@ class Retraining:
 
     # ---- a new champion on probation
 
-    def _watch_probation(self, because: str) -> Event | None:
+    def _watch_probation(self, recent: Recent, because: str) -> Event | None:
         """Roll back where the version before is better on the traffic since the promotion."""
         last = self.history.last_promotion()
-        if last is None or not 0 <= time.time() - last["time"] < self.settings.probation:
-            return None
-        rows = self._labelled(since=last["time"])
-        if len(rows.truths) < 30:
+        if last is None or not recent.dated or not 0 <= time.time() - last["time"] < self.settings.probation:
             return None
         now = load_version(self.registry, self.settings.name, last["version"])
+        rows = recent.read(now, since=last["time"])
+        if rows is None or rows.num_rows < FEWEST:
+            return None
         before = load_version(self.registry, self.settings.name, last["previous"])
-        found = compare(now, before, rows.inputs, rows.truths)
+        found = compare(now, before, rows.drop_columns(now.target), rows[now.target].to_pylist())
         if found.p > self.settings.level or found.gain <= 0:
             return None
         self.registry.alias(self.settings.name, self.settings.alias, last["previous"])
@@ -123,10 +127,10 @@ class Retraining:
 
     # ---- a challenger
 
-    def _work(self, run: str, before: int) -> Event:
+    def _work(self, run: str, recent: Recent, before: int) -> Event:
         started = time.monotonic()
         try:
-            stage, evidence = self._decide(before)
+            stage, evidence = self._decide(recent, before)
         except AutoMLError as error:
             self.history.write("failed", run, reason=str(error), seconds=time.monotonic() - started)
             raise
@@ -137,11 +141,14 @@ class Retraining:
         log.info("%s: %s", self.settings.name, stage)
         return entry
 
-    def _decide(self, before: int) -> tuple[str, dict[str, Any]]:
+    def _decide(self, recent: Recent, before: int) -> tuple[str, dict[str, Any]]:
         """Fit challengers, compare each with the champion, and promote the best that is surely better."""
         settings, name = self.settings, self.settings.name
-        version, champion = find_champion(self.registry, name, settings.alias)
-        rows = split_rows(self._labelled(), settings.data, target=champion.target, holdout=settings.holdout)
+        version, champion = self._champion()
+        labelled = recent.read(champion)
+        if labelled is None:
+            raise DataError(f"there is no labelled row of the model {name!r}: send labels first.")
+        rows = split_rows(labelled, settings.data, target=champion.target, holdout=settings.holdout)
         tables = {"recent": rows.recent} | ({} if rows.both is None else {"recent and earlier": rows.both})
         # The level is shared among challengers, and over all attempts since the last promotion: 1/2 + 1/6 + 1/12 + ...
         level = settings.level / ((before + 1) * (before + 2)) / len(tables)
@@ -190,10 +197,3 @@ class Retraining:
             version = self.registry.register(self.settings.name, path, tags=tags)
         self.registry.alias(self.settings.name, CHALLENGER, version)
         return version
-
-    def _labelled(self, *, since: float = 0.0) -> Any:
-        ledger = Ledger(self.settings.ledger)
-        try:
-            return ledger.labelled(self.settings.name, since=since, limit=self.settings.latest)
-        finally:
-            ledger.close()

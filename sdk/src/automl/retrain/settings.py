@@ -21,13 +21,19 @@ class RetrainSettings(PluginSettings):
     name: str = Field("", description="The model in the registry; alerts about others are left out.")
     alias: str = Field("champion", description="The alias that servers follow.")
     ledger: str = Field("", description="The file in which the server keeps predictions and their truth.")
+    recent: str = Field(
+        "", description="In place of a ledger: a table of rows with their truth, the latest last; a path or URI."
+    )
+    time_column: str = Field("", description="The column of `recent` that tells when a row was predicted.")
     data: str = Field("", description="Labelled rows of earlier times to learn from too: a path or URI.")
     alerts: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("degradation",), description='Which alerts start a run: "degradation", "drift".'
     )
     time_limit: float = Field(600.0, gt=0, description="Seconds for all fits of a run.")
     minimum: int = Field(1000, ge=10, description="Labelled rows that are new since the last run.")
-    latest: int = Field(100_000, ge=10, description="Labelled requests that are used at most, the latest.")
+    latest: int = Field(
+        100_000, ge=10, description="Requests of the ledger, or rows of `recent`, that are used at most, the latest."
+    )
     holdout: float = Field(
         0.3, gt=0, lt=1, description="Share of labelled rows, the latest, that models are compared on."
     )
