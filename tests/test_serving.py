@@ -6,20 +6,16 @@ import gzip
 import io
 import json
 import logging
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import make_buyers, serving
 
 from automl import AutoML
 from automl.service import ServiceOptions
@@ -33,11 +29,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="session")
 def table() -> pa.Table:
-    rng = np.random.default_rng(0)
-    age, city = rng.integers(18, 90, 400), rng.choice(["Bern", "Köln", "Oslo"], 400)
-    income = rng.normal(50, 10, 400).round(2)
-    bought = np.where(age / 50 + (city == "Oslo") + rng.normal(0, 0.3, 400) > 1.3, "yes", "no")
-    return pa.table({"age": age, "income": income, "city": city, "bought": bought})
+    return make_buyers()
 
 
 @pytest.fixture(scope="session")
@@ -48,25 +40,6 @@ def model(table: pa.Table) -> Any:
 @pytest.fixture(scope="session")
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     return table.drop_columns("bought").slice(0, 20).to_pylist()
-
-
-@contextmanager
-def serving(app: Any) -> Iterator[httpx.Client]:
-    """Run an ASGI application on a free port, its lifespan included, and give a client of it."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(20)
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 OPEN = ("/health/", "/v2/health/", "/static/", "/ping")  # what needs no key
 LABELS = "/labels"
-FLAGS = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}
+FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 EXPLAINED = 1000  # rows of one explanation
 log = logging.getLogger("automl.server")
 access = logging.getLogger("automl.access")
@@ -234,7 +234,8 @@ def create_app(service: Any, settings: ServerSettings, state: State | None = Non
 
 
 def _read_query(query: bytes) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(query.decode("latin-1"), max_num_fields=50).items()}
+    found = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+    return {name: values[-1] for name, values in found.items()}
 
 
 def _which(request: Request) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["describe_api"]
@@ -20,8 +21,12 @@ ERRORS = {
 }
 
 
-def describe_api(card: dict[str, Any], *, labels: bool) -> dict[str, Any]:
-    """Return the document for the model of a card; with the path of labels where the service takes them."""
+def describe_api(card: dict[str, Any], *, names: Sequence[str], labels: bool) -> dict[str, Any]:
+    """Return the document for the model of a card.
+
+    Args:
+        names: of all models in service. labels: whether the service takes labels.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
@@ -31,13 +36,13 @@ def describe_api(card: dict[str, Any], *, labels: bool) -> dict[str, Any]:
         },
         "security": [{}, {"key": []}, {"bearer": []}],
         "paths": {
-            "/predict": {"post": _predict("predict", "Predict rows", card)},
-            "/predict_proba": {"post": _predict("predict_proba", "Predict rows with probabilities", card)},
-            "/explain": {"post": _explain(card)},
+            "/predict": {"post": _predict("predict", "Predict rows", card, names)},
+            "/predict_proba": {"post": _predict("predict_proba", "Predict rows with probabilities", card, names)},
+            "/explain": {"post": _explain(card, names)},
             **({"/labels": {"post": _labels()}} if labels else {}),
             "/models": {"get": _get("models", "List models and versions", {"type": "array"})},
             "/models/{name}": {
-                "get": {**_get("model", "Describe a model", {"type": "object"}), "parameters": [_name()]}
+                "get": {**_get("model", "Describe a model", {"type": "object"}), "parameters": [_name(names)]}
             },
             "/metrics": {"get": _metrics()},
             "/health/live": {"get": _get("live", "Tell whether the server runs", {"type": "object"})},
@@ -77,7 +82,7 @@ def _column(item: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _predict(operation: str, summary: str, card: dict[str, Any]) -> dict[str, Any]:
+def _predict(operation: str, summary: str, card: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     row = {"$ref": "#/components/schemas/Row"}
     example = {item["name"]: item["example"] for item in card["inputs"]}
     said: dict[str, Any] = {
@@ -100,14 +105,18 @@ def _predict(operation: str, summary: str, card: dict[str, Any]) -> dict[str, An
     return {
         "operationId": operation,
         "summary": summary,
-        "parameters": [_query("model"), _query("version"), *([] if "proba" in operation else [_query("proba")])],
+        "parameters": [
+            _query("model", {"type": "string", "enum": ["", *names]}),  # empty, as left out: the default
+            _query("version", {"type": "string"}),
+            *([] if "proba" in operation else [_query("proba", {"type": "boolean"})]),
+        ],
         "requestBody": body,
         "responses": {"200": _json("The predictions, in the order of the rows.", answer), **_errors()},
     }
 
 
-def _explain(card: dict[str, Any]) -> dict[str, Any]:
-    told = _predict("explain", "Say what each column adds to a prediction", card)
+def _explain(card: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    told = _predict("explain", "Say what each column adds to a prediction", card, names)
     told["parameters"] = told["parameters"][:2]
     numbers = {"type": "object", "additionalProperties": {}}
     said = {"contributions": {"type": "array", "items": numbers}, "base": {"type": "array"}}
@@ -173,10 +182,9 @@ def _json(told: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": told, "content": {"application/json": {"schema": schema}}}
 
 
-def _query(name: str) -> dict[str, Any]:
-    kind = {"type": "boolean"} if name == "proba" else {"type": "string"}
-    return {"name": name, "in": "query", "required": False, "schema": kind}
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
-def _name() -> dict[str, Any]:
-    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+def _name(names: Sequence[str]) -> dict[str, Any]:
+    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": list(names)}}

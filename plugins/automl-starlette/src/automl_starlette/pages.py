@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -30,6 +30,15 @@ __all__ = ["make_pages"]
 STATIC = Path(__file__).parent / "static"
 EXTENSIONS = ["binary_tensor_data"]
 POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+class Files(StaticFiles):
+    """Files that a browser keeps but asks for again: after an upgrade it must not run the page of before."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class Json(Response):
@@ -89,7 +98,9 @@ class Pages:
         return card
 
     async def openapi(self, _: Request) -> Response:
-        return Json(describe_api(self.service.describe(self.service.find()), labels=self.service.ledger is not None))
+        names = sorted({served.name for served in self.service.models()})
+        card = self.service.describe(self.service.find())
+        return Json(describe_api(card, names=names, labels=self.service.ledger is not None))
 
     # ---- the Open Inference Protocol
 
@@ -125,11 +136,12 @@ class Pages:
         ]
 
     def documents(self) -> list[Route | Mount]:
+        files = Files(directory=STATIC)
         return [
             Route("/openapi.json", self.openapi),
-            Route("/", _page("index.html")),
-            Route("/docs", _page("docs.html")),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/", _page(files, "index.html")),
+            Route("/docs", _page(files, "docs.html")),
+            Mount("/static", files),
         ]
 
 
@@ -140,9 +152,11 @@ def make_pages(service: Any, settings: ServerSettings, state: State) -> Starlett
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _error})
 
 
-def _page(name: str) -> Callable[[Request], Awaitable[Response]]:
-    async def page(_: Request) -> Response:
-        return FileResponse(STATIC / name, headers={"content-security-policy": POLICY, "x-frame-options": "DENY"})
+def _page(files: Files, name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def page(request: Request) -> Response:
+        response = await files.get_response(name, request.scope)
+        response.headers["content-security-policy"], response.headers["x-frame-options"] = POLICY, "DENY"
+        return response
 
     return page
 

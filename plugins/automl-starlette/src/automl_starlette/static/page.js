@@ -34,7 +34,7 @@ async function call(path, body) {
 function bar(name, share, told, minus) {
   const row = make("div", undefined, { className: "bar" });
   const picture = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
-  picture.append(svg("rect", { width: Math.max(0.5, 100 * share), height: 10, rx: 2, class: minus ? "minus" : "" }));
+  picture.append(svg("rect", { width: Math.max(0.5, 100 * share), height: 10, class: minus ? "minus" : "" }));
   row.append(make("span", name), picture, make("span", told));
   return row;
 }
