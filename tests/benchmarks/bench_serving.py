@@ -1,5 +1,7 @@
 """The server against the ceiling: a raw ASGI application on the same uvicorn that does nothing but parse and predict.
 
+Beside the rate it prints the time of processors that a request takes, which other work on the machine disturbs little.
+
 Needs wrk (`apt-get install wrk`). Run it with `pytest -m benchmark -s tests/benchmarks/bench_serving.py`. Where there are
 two cores or more, server and load have one each; other work on the machine disturbs both sides of a ratio alike.
 """
@@ -16,6 +18,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +117,7 @@ def run_server(folder: Path, command: list[str], port: int, **environment: str) 
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path) -> Iterator[dict[str, int]]:
+def servers(folder: Path) -> Iterator[dict[str, Running]]:
     ports = {name: free_port() for name in ("ceiling", "ours", "all features")}
     uvicorn = [
         "-m",
@@ -139,24 +142,51 @@ def servers(folder: Path) -> Iterator[dict[str, int]]:
             AUTOML_PORT=str(ports["all features"]),
         ),
     ]  # fmt: skip
-    yield ports
+    yield {name: Running(ports[name], process) for name, process in zip(ports, running, strict=True)}
     for process in running:
         process.terminate()
         process.wait(30)
 
 
-def load(folder: Path, port: int, bodies: str, connections: int) -> tuple[float, float, float]:
-    """Return requests a second, and the median and 99th percentile of latency in seconds."""
+@dataclass(frozen=True)
+class Running:
+    """A server under load."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def used(self) -> float:
+        """Return the seconds of processors that the server and its workers took."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in (pid, *children)]
+        return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Requests a second; seconds of processors a request; the median and 99th percentile of latency in seconds."""
+
+    rate: float
+    cost: float
+    median: float
+    worst: float
+
+
+def load(folder: Path, running: Running, bodies: str, connections: int) -> Measured:
+    before = running.used()
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(folder / "load.lua")]
     done = subprocess.run(
-        pinned([*command, f"http://127.0.0.1:{port}/predict"], 1),
+        pinned([*command, f"http://127.0.0.1:{running.port}/predict"], 1),
         env={**os.environ, "BODIES": str(folder / bodies)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "Non-2xx" not in done.stdout, done.stdout
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    rate, requests = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout), re.search(r"(\d+) requests in", done.stdout)
     parts = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", done.stdout))
     assert rate, done.stdout
-    return float(rate.group(1)), seconds(parts["50"]), seconds(parts["99"])
+    assert requests, done.stdout
+    cost = (running.used() - before) / int(requests.group(1))
+    return Measured(float(rate.group(1)), cost, seconds(parts["50"]), seconds(parts["99"]))
 
 
 def seconds(text: str) -> float:
@@ -164,22 +194,24 @@ def seconds(text: str) -> float:
     return float(number) * UNITS[unit]
 
 
+def tell(title: str, measured: Measured, ceiling: Measured, rows: int = 1) -> None:
+    print(
+        f"{title}: {rows * measured.rate:,.0f} predictions/s, {100 * measured.rate / ceiling.rate:.0f} % of the ceiling"
+        f" ({100 * ceiling.cost / measured.cost:.0f} % by time of processors, {1e6 * measured.cost:.0f} us),"
+        f" p50 {1e6 * measured.median:,.0f} us, p99 {1e3 * measured.worst:.1f} ms"
+    )
+
+
 @pytest.mark.parametrize("connections", [1, 16, 64])
-def test_single_rows(servers: dict[str, int], folder: Path, connections: int) -> None:
+def test_single_rows(servers: dict[str, Running], folder: Path, connections: int) -> None:
     print()
     ceiling = load(folder, servers["ceiling"], "single", connections)
-    for name in ("ceiling", "ours", "all features"):
-        rate, median, worst = ceiling if name == "ceiling" else load(folder, servers[name], "single", connections)
-        print(
-            f"single rows, {connections} connections, {name}: {rate:,.0f}/s, {100 * rate / ceiling[0]:.0f} % of the ceiling,"
-            f" p50 {1e6 * median:,.0f} us, p99 {1e3 * worst:.1f} ms"
-        )
+    for name in servers:
+        measured = ceiling if name == "ceiling" else load(folder, servers[name], "single", connections)
+        tell(f"single rows, {connections} connections, {name}", measured, ceiling)
 
 
-def test_hundred_rows(servers: dict[str, int], folder: Path) -> None:
+def test_hundred_rows(servers: dict[str, Running], folder: Path) -> None:
     ceiling = load(folder, servers["ceiling"], "hundred", 8)
-    rate, median, worst = load(folder, servers["ours"], "hundred", 8)
-    print(
-        f"\n100 rows, 8 connections: {100 * rate:,.0f} predictions/s, {100 * rate / ceiling[0]:.0f} % of the ceiling,"
-        f" p50 {1e3 * median:.1f} ms, p99 {1e3 * worst:.1f} ms"
-    )
+    print()
+    tell("100 rows, 8 connections, ours", load(folder, servers["ours"], "hundred", 8), ceiling, 100)

@@ -193,6 +193,16 @@ def test_extreme_numbers_are_alike_in_rows_arrays_and_tables(value):
     same(encoder.encode(pa.table({"a": [value]})), expected)
 
 
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+@pytest.mark.parametrize(
+    "value", [3, 0.1, True, None, math.nan, math.inf, -math.inf, -1e300, "2", 10**400, np.float64(2)]
+)
+def test_a_row_of_numbers_is_alike_alone_and_among_others(name, value):
+    encoder = fit(a=[1.0, 2.0], b=[1.0, 2.0], c=[1, 2])
+    row = {"a": 1.5, "b": -2, "c": 7} | {name: value}
+    same(encoder.encode(row), encoder.encode([row, row])[:1])
+
+
 def test_pandas_na_is_missing(encoder, row):
     pd = pytest.importorskip("pandas")
     for name in ("age", "member", "town", "since", "note"):

@@ -83,7 +83,7 @@ class Application:
             "/explain": self._explain,
             LABELS: self._label,
         }
-        self._prefix, self._numbers = os.urandom(6).hex(), count()
+        self._prefix, self._numbers = os.urandom(6).hex().encode(), count()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -135,7 +135,7 @@ class Application:
         started = perf_counter()
         counters = self.service.counters
         headers = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id") or b"%b-%x" % (self._prefix.encode(), next(self._numbers))
+        request_id = headers.get(b"x-request-id") or b"%b-%x" % (self._prefix, next(self._numbers))
         try:
             if self.keys.needed:
                 self.keys.check(headers)
@@ -179,25 +179,28 @@ class Application:
 
     # ---- predictions
 
-    async def _predict(self, request: Request) -> tuple[Headers, bytes]:
-        return await self._say(request, proba=request.flag("proba"))
+    def _predict(self, request: Request) -> Awaitable[tuple[Headers, bytes]]:
+        return self._say(request, request.flag("proba"))
 
-    async def _predict_proba(self, request: Request) -> tuple[Headers, bytes]:
-        return await self._say(request, proba=True)
+    def _predict_proba(self, request: Request) -> Awaitable[tuple[Headers, bytes]]:
+        return self._say(request, True)
 
-    async def _say(self, request: Request, *, proba: bool) -> tuple[Headers, bytes]:
+    async def _say(self, request: Request, proba: bool) -> tuple[Headers, bytes]:
+        headers = request.headers
         name, version, key = _which(request)
         served = self.service.find(name, version, key=key)
-        data = decode(request.body, request.headers.get(b"content-type", b""), served.model.names)
-        answer = await self._ask(data, served, request.id)
-        kind, payload = encode(answer, request.headers.get(b"accept", b""), proba=proba)
+        data = decode(request.body, headers.get(b"content-type", b""), served.model.names)
+        answer = self._begin(data, served, request.id)
+        if isinstance(answer, Future):
+            answer = await self._wait(answer)
+        kind, payload = encode(answer, headers.get(b"accept", b""), proba=proba)
         return [(b"content-type", kind)], payload
 
-    async def _ask(self, data: Any, served: Any, request_id: str) -> Any:
-        begun = self.service.begin(data, served=served, deadline=self.settings.deadline, request_id=request_id)
-        if isinstance(begun, Future):
-            return await asyncio.wait_for(asyncio.wrap_future(begun), self.settings.deadline)
-        return begun
+    def _begin(self, data: Any, served: Any, request_id: str) -> Any:
+        return self.service.begin(data, served=served, deadline=self.settings.deadline, request_id=request_id)
+
+    async def _wait(self, answer: Future[Any]) -> Any:
+        return await asyncio.wait_for(asyncio.wrap_future(answer), self.settings.deadline)
 
     async def _infer(self, request: Request) -> tuple[Headers, bytes]:
         name, version = _model_of(request.path)
@@ -208,7 +211,8 @@ class Application:
             served.model.names,
             classes=served.model.task != "regression",
         )
-        return asked.answer(await self._ask(asked.data, served, request.id))
+        answer = self._begin(asked.data, served, request.id)
+        return asked.answer(await self._wait(answer) if isinstance(answer, Future) else answer)
 
     async def _explain(self, request: Request) -> tuple[Headers, bytes]:
         name, version, key = _which(request)

@@ -36,15 +36,16 @@ def encode(answer: Any, accept: bytes, *, proba: bool) -> tuple[bytes, bytes]:
         for kind, write in (("text/csv", _to_csv), (ARROW.decode(), _to_arrow), ("application/x-ndjson", _to_ndjson)):
             if kind.encode() in accept.lower():
                 return kind.encode(), write(_columns(answer, proba))
-    said: dict[str, Any] = {"predictions": answer.labels.tolist()}
+    said: dict[str, Any] = {"predictions": answer.listed}
     if proba:
-        said |= {"probabilities": answer.said.tolist(), "classes": model.classes_.tolist()}
-    return JSON, orjson.dumps({**said, "model": answer.served.name, "version": answer.served.version})
+        said |= {"probabilities": answer.said.tolist(), "classes": answer.served.classes}
+    said["model"], said["version"] = answer.served.name, answer.served.version
+    return JSON, orjson.dumps(said)
 
 
 def _columns(answer: Any, proba: bool) -> dict[str, Sequence[Any]]:
     model = answer.served.model
-    columns: dict[str, Sequence[Any]] = {model.target: answer.labels.tolist()}
+    columns: dict[str, Sequence[Any]] = {model.target: answer.listed}
     if proba:
         columns |= {f"probability_{label}": answer.said[:, i].tolist() for i, label in enumerate(model.classes_)}
     return columns

@@ -14,6 +14,7 @@ from automl.encoder.dates import DatePart
 from automl.encoder.numbers import NumberPart, TruthPart, plain_numbers, to_float32
 from automl.encoder.part import Arrays, Part, Single, State
 from automl.encoder.texts import TextPart
+from automl.scalars import FLOAT32_MAX
 from automl.schema import BOOLEAN, CATEGORY, DATETIME, NUMBER, TEXT, Input, Schema
 from automl_core import Column, DataError, did_you_mean
 
@@ -25,6 +26,7 @@ __all__ = ["Encoder"]
 FORMAT = 1
 SLICE = 1 << 18  # rows of an Arrow array at a time: bounds what is in memory beside the result
 PLAIN = frozenset({float, int, str, bool, type(None)})
+ORDINARY = frozenset({float, int})
 PARTS: dict[str, type[Part]] = {
     NUMBER: NumberPart,
     BOOLEAN: TruthPart,
@@ -68,6 +70,7 @@ class Encoder:
         self._numbers = [place for place, part in enumerate(self._singles) if type(part) is NumberPart]
         self._get_numbers = _getter([self._singles[place].name for place in self._numbers]) if self._numbers else None
         self._get = _getter([part.name for part in self.parts])
+        self._all_numbers = len(self._numbers) == len(self.parts)
         self._probe = self.names[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -132,6 +135,10 @@ class Encoder:
         return not any(_is_column(data[name]) for name in present)
 
     def _encode_row(self, row: Mapping[str, Any], strict: bool) -> NDArray[np.float32]:
+        if self._all_numbers and strict:
+            plain = self._encode_numbers(row)
+            if plain is not None:
+                return plain
         try:
             values = self._get(row) if strict else [row.get(part.name) for part in self.parts]
             # zip stops at the shorter: the converters of parts with one column come first.
@@ -141,6 +148,17 @@ class Encoder:
         except (KeyError, TypeError, ValueError) as error:
             self._explain([row], error, strict)
         return np.array(encoded, dtype=np.float32).reshape(1, -1)
+
+    def _encode_numbers(self, row: Mapping[str, Any]) -> NDArray[np.float32] | None:
+        """Encode ordinary numbers, and nothing else, at once: by half faster than one by one."""
+        try:
+            values = self._get(row)
+        except KeyError:
+            return None
+        # A NaN that comes first, or infinity, fails the comparison; a NaN behind is what it would be anyway.
+        if not (ORDINARY.issuperset(map(type, values)) and min(values) >= -FLOAT32_MAX and max(values) <= FLOAT32_MAX):
+            return None
+        return np.array((values,), dtype=np.float32)
 
     def _encode_rows(self, rows: Sequence[Mapping[str, Any]], strict: bool) -> NDArray[np.float32]:
         result = self._empty(len(rows))

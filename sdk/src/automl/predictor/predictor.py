@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor"]
 
+FLOAT32 = np.dtype(np.float32)  # comparing with the type itself makes one each time
 ROWS_PER_THREAD = 1024  # below, a thread costs more than it brings
 
 
@@ -93,7 +94,7 @@ class Predictor:
         Returns:
             float64: numbers (rows,) for regression, else probabilities (rows, classes).
         """
-        if values.ndim != 2 or values.shape[1] != self.columns or values.dtype != np.float32:
+        if values.ndim != 2 or values.shape[1] != self.columns or values.dtype != FLOAT32:
             raise DataError(
                 f"encoded rows must be float32 of shape (rows, {self.columns}), not {values.dtype} {values.shape}."
             )

@@ -59,10 +59,11 @@ class Served:
     Attributes:
         token: 16 bytes that differ between models: cached predictions are kept under it.
         fingerprint: of the source when it was read.
+        classes: the labels as plain values; empty for regression.
         one, row: seconds that predicting a single row takes, and a row among many; 0 before `measure`.
     """
 
-    __slots__ = ("fingerprint", "loaded", "model", "name", "one", "row", "source", "token", "version")
+    __slots__ = ("classes", "fingerprint", "loaded", "model", "name", "one", "row", "source", "token", "version")
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Served:
     ) -> None:
         self.name, self.version, self.model, self.token = name, version, model, token
         self.source, self.fingerprint = source, fingerprint
+        self.classes: list[Any] = model.classes_.tolist()
         self.loaded, self.one, self.row = time(), 0.0, 0.0
 
     def __repr__(self) -> str:
