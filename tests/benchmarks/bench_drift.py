@@ -38,21 +38,45 @@ def test_counting_and_judging(rows: int) -> None:
     random = np.random.default_rng(0)
     watch = Watch([Profile.of(f"f{i}", random.normal(size=5000)) for i in range(FEATURES)])
     edges = [profile.edges for profile in watch.profiles]
-    values = random.normal(size=(FEATURES, rows))
-    columns = {f"f{i}": values[i] for i in range(FEATURES)}
-    counts = watch.count(columns, rows)
-    repeats = max(3, 10_000 // rows // 10)
-    bare = processor_time(
-        lambda: [
-            np.bincount(np.searchsorted(e, v, side="right"), minlength=23) for e, v in zip(edges, values, strict=True)
-        ],
-        repeats,
-    )
-    counting = processor_time(lambda: watch.count(columns, rows), repeats)
-    judging = processor_time(lambda: watch.add(counts, rows), repeats)
+    # Other values each time: the processor learns the branches of a search for the same ones.
+    batches = [random.normal(size=(FEATURES, rows)) for _ in range(max(3, 20_000 // rows // 10))]
+    tables = [{f"f{i}": values[i] for i in range(FEATURES)} for values in batches]
+    listed = [{name: column.tolist() for name, column in table.items()} for table in tables]
+    counts = watch.count(tables[0], rows)
+
+    def bare() -> None:
+        for values in batches:
+            for e, v in zip(edges, values, strict=True):
+                np.bincount(np.searchsorted(e, v, side="right"), minlength=23)
+
+    numpy = processor_time(bare, 1) / len(batches)
+    arrays = processor_time(lambda: [watch.count(table, rows) for table in tables], 1) / len(batches)
+    lists = processor_time(lambda: [watch.count(table, rows) for table in listed], 1) / len(batches)
+    judging = processor_time(lambda: watch.add(counts, rows), len(batches))
     print(
-        f"\n{rows} rows: counting {1e6 * counting / rows:.2f} us a row ({counting / bare:.1f} times bare numpy), "
-        f"judging {1e6 * judging / rows:.2f} us a row"
+        f"\n{rows} rows of {FEATURES} features, us a row: counting {1e6 * arrays / rows:.2f} from arrays "
+        f"({arrays / numpy:.1f} times bare numpy), {1e6 * lists / rows:.2f} from lists, judging {1e6 * judging / rows:.2f}"
+    )
+
+
+@pytest.mark.parametrize(("features", "reference"), [(1, 5000), (20, 2000), (20, 10_000), (200, 2000)])
+def test_delay_of_a_shift_by_a_fifth_of_a_deviation(features: int, reference: int) -> None:
+    """Print batches of 100 rows from the change of one feature, after 4,000 quiet rows, to the alarm."""
+    from automl_drift.profile import Profile
+    from automl_drift.watch import Watch
+
+    delays = []
+    for seed in range(11):
+        random = np.random.default_rng(seed)
+        names = [f"f{i}" for i in range(features)]
+        watch = Watch([Profile.of(name, random.normal(size=reference)) for name in names])
+        while watch.since is None and watch.rows < 8000:
+            values = random.normal(size=(features, 100))
+            values[0] += 0.2 * (watch.rows >= 4000)
+            watch.add(watch.count(dict(zip(names, values, strict=True)), 100), 100)
+        delays.append((watch.rows - 4000) / 100)
+    print(
+        f"\n{features} features, reference of {reference}: batches to the alarm: median {np.median(delays):.0f}, {min(delays):.0f} to {max(delays):.0f}"
     )
 
 

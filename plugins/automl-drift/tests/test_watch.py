@@ -57,7 +57,7 @@ def test_run_length_is_what_was_asked_for(reference: int) -> None:
     ("features", "batch", "rows"), [(20, 1, 2000), (20, 100, 5000), (20, 10_000, 50_000), (200, 100, 1000)]
 )
 def test_false_alarms_stay_below_the_rate_asked_for(features: int, batch: int, rows: int) -> None:
-    runs = int(os.environ.get("DRIFT_RUNS", "20"))  # 200 take ten minutes: for a change of the method
+    runs = int(os.environ.get("DRIFT_RUNS", "20"))  # 200 take two minutes: for a change of the method
     alarms = sum(
         first_alarm(
             features, 2000, batch, rows, seed, run_length=10 * rows, window=rows // 2 if batch < rows // 2 else rows

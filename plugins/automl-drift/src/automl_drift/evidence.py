@@ -1,4 +1,4 @@
-r"""Evidence against "these rows and the reference come from one distribution", for one feature.
+r"""Evidence against "these rows and the reference come from one distribution", feature by feature.
 
 Given the sum T of the pool's and a batch's counts, with N rows in all, exchangeability makes the batch a draw of n rows
 without replacement. For scores s of the bins and any tilt t, Hoeffding (1963, theorem 4) bounds the moment:
@@ -15,6 +15,8 @@ past through a nearly pivotal law only; the simulations in the tests check what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,9 @@ from automl_drift.profile import Counts, Profile
 
 __all__ = ["Evidence"]
 
-# Shifts of a standardised score in standard deviations, and of the log odds of one bin.
+Floats = NDArray[np.float64]
+# Shifts of a standardised score in standard deviations, the second half the first with its sign turned; and shifts of the
+# log odds of one bin.
 TILTS = np.array([0.1, 0.25, 0.6, -0.1, -0.25, -0.6])
 ODDS = np.array([0.4, 1.6, 3.5, -0.4, -1.6])
 DEGREES = 4  # location, scale and two more of shape: Neyman's smooth test
@@ -30,15 +34,21 @@ CEILING = 600.0  # of the logarithm: enough evidence for anything, and no overfl
 
 
 class Evidence:
-    """A Shiryaev-Roberts sum in rows: `log` is the logarithm of its value now."""
+    """A Shiryaev-Roberts sum in rows for each of some features: `logs`, float64, are the logarithms of their values now.
 
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self._basis = _basis(profile)
-        single = len(profile.counts) if profile.edges is None else 3
-        self._places = np.arange(single) if profile.edges is None else np.array([0, -2, -1])
-        smooth = len(self._basis) * len(TILTS)
-        weights = np.full(smooth + single * len(ODDS), 1.0)
+    Features are computed together, as calls of numpy would take most of the time otherwise.
+
+    Args:
+        profiles: of one kind of bins (edges or levels), with the same number of counts.
+    """
+
+    def __init__(self, profiles: Sequence[Profile]) -> None:
+        self.profiles = tuple(profiles)
+        ordered = profiles[0].edges is not None
+        self._basis = np.stack([_basis(profile) for profile in profiles])
+        self._places = np.array([0, -2, -1]) if ordered else np.arange(len(profiles[0].counts))
+        smooth = self._basis.shape[1] * len(TILTS)
+        weights = np.full(smooth + len(self._places) * len(ODDS), 1.0)
         if smooth:
             # Half of the weight on the location, as most drift moves it.
             weights[: len(TILTS)] = 0.5 / len(TILTS)
@@ -50,44 +60,45 @@ class Evidence:
 
     def restart(self) -> None:
         """Forget all but the reference."""
-        self.pool = self.profile.counts.copy()
-        self.sums = np.full(len(self._log_weights), -np.inf)
-        self.log = -np.inf
+        self.pool = np.stack([profile.counts for profile in self.profiles])
+        self.sums = np.full((len(self.profiles), len(self._log_weights)), -np.inf)
+        self.logs = np.full(len(self.profiles), -np.inf)
 
-    def add(self, counts: Counts) -> None:
-        """Take in a batch of at least one row."""
-        rows = counts.sum()
+    def add(self, counts: Counts, rows: int) -> None:
+        """Take in a batch: counts of shape (features, bins), each feature's of `rows` rows, at least one."""
         total = self.pool + counts
-        sample, sign = (counts, 1.0) if 2 * rows <= total.sum() else (self.pool, -1.0)
-        gains = self._gains(sample, total / total.sum(), sign)
-        self.sums = np.minimum(np.logaddexp(self.sums, np.log(rows)) + gains, CEILING)
-        self.log = float(np.logaddexp.reduce(self.sums + self._log_weights))
+        whole = total.sum(axis=1, keepdims=True)
+        ours = 2 * rows <= whole
+        gains = self._gains(np.where(ours, counts, self.pool), total / whole, np.where(ours, 1.0, -1.0))
+        self.sums = np.minimum(np.log(np.exp(self.sums) + rows) + gains, CEILING)
+        self.logs = np.logaddexp.reduce(self.sums + self._log_weights, axis=1)
         self.pool = total
 
-    def _gains(self, sample: Counts, shares: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-        """Return the logarithm of the e-value of each component."""
-        rows = sample.sum()
-        odds = sign * ODDS[:, None]
-        single: NDArray[np.float64] = odds * sample[self._places] - rows * np.log1p(
-            shares[self._places] * np.expm1(odds)
-        )
-        if not len(self._basis):
-            return single.ravel()
-        tilts = sign * TILTS
-        moments = np.exp(self._basis[:, None, :] * tilts[:, None]) @ shares
-        smooth = (self._basis @ sample)[:, None] * tilts - rows * np.log(moments)
-        gains: NDArray[np.float64] = np.concatenate([smooth.ravel(), single.ravel()])
-        return gains
+    def _gains(self, sample: Counts, shares: Floats, sign: Floats) -> Floats:
+        """Return the logarithm of the e-value of each component, shape (features, components)."""
+        features, rows = len(sample), sample.sum(axis=1)[:, None, None]
+        odds = sign[:, :, None] * ODDS[:, None]
+        single = odds * sample[:, None, self._places] - rows * np.log1p(shares[:, None, self._places] * np.expm1(odds))
+        if not self._basis.shape[1]:
+            return np.asarray(single.reshape(features, -1))
+        tilts = (sign * TILTS)[:, None, :]
+        half = np.exp(self._basis[:, :, None, :] * tilts[:, :, : len(TILTS) // 2, None])
+        moments = np.einsum("fdtb,fb->fdt", np.concatenate([half, 1 / half], axis=2), shares)
+        smooth = (self._basis @ sample[:, :, None]) * tilts - rows * np.log(moments)
+        return np.concatenate([smooth.reshape(features, -1), single.reshape(features, -1)], axis=1)
 
 
-def _basis(profile: Profile) -> NDArray[np.float64]:
-    """Return Legendre polynomials of the bins' middle ranks, of unit variance; zero for missing values."""
+def _basis(profile: Profile) -> NDArray[np.float32]:
+    """Return Legendre polynomials of the bins' middle ranks, of unit variance; zero for missing values.
+
+    Any scores are as good as these, so that they may be rounded for the sake of memory.
+    """
     if profile.edges is None:
-        return np.zeros((0, len(profile.counts)))
+        return np.zeros((0, len(profile.counts)), dtype=np.float32)
     inner = profile.counts[:-1]
     ranks = (np.cumsum(inner) - inner / 2) / max(inner.sum(), 1)
     rows = [
         np.polynomial.Legendre.basis(degree, domain=[0, 1])(ranks) * np.sqrt(2 * degree + 1)
         for degree in range(1, DEGREES + 1)
     ]
-    return np.column_stack([np.stack(rows), np.zeros(DEGREES)])
+    return np.column_stack([np.stack(rows), np.zeros(DEGREES)]).astype(np.float32)

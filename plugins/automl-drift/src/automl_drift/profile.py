@@ -20,6 +20,7 @@ __all__ = ["Counts", "Profile", "profiles_of_schema"]
 Counts = NDArray[np.int64]
 BINS = 20
 MOST_LEVELS = 50
+MANY, MOST = 300, 100_000  # values that are counted by comparing all of them with each edge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +73,14 @@ class Profile:
 
     def _count_numbers(self, values: NDArray[np.float64]) -> Counts:
         assert self.edges is not None  # noqa: S101 - for mypy
-        finite = values[np.isfinite(values)]
-        places = np.searchsorted(self.edges, finite, side="right")
-        places[finite == self.edges[-1]] = len(self.edges) - 1
+        finite = np.isfinite(values)
+        missing = len(values) - int(np.count_nonzero(finite))
+        if missing:
+            values = values[finite]
+        places = _places(self.edges, values)
+        places[values == self.edges[-1]] = len(self.edges) - 1
         counts = np.bincount(places, minlength=len(self.counts)).astype(np.int64)
-        counts[-1] = len(values) - len(finite)
+        counts[-1] = missing
         return counts
 
     def _count_levels(self, values: Sequence[Any] | NDArray[Any]) -> Counts:
@@ -177,6 +181,14 @@ def _edges(ordered: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     return np.unique(ordered[np.linspace(0, len(ordered) - 1, bins + 1).astype(np.int64)])
 
 
+def _places(edges: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[Any]:
+    """Return how many edges are at most as large as each value."""
+    if MANY <= len(values) <= MOST and len(edges) < 256:
+        # Comparing whole arrays beats searching for values one by one, the branches of which nobody can predict.
+        return np.asarray((values >= edges[:, None]).view(np.uint8).sum(axis=0, dtype=np.uint8))
+    return np.searchsorted(edges, values, side="right")
+
+
 def _text(value: Any) -> str | None:
     """Return a level's text as a model's schema has it; None for a missing value."""
     if (
@@ -199,8 +211,15 @@ def _numbers(kind: str, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.floa
     if kind == "datetime" and array is not None and array.dtype.kind == "M":
         seconds = array.astype("datetime64[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(array), np.nan, seconds)
-    read = {"text": _length, "datetime": _seconds}.get(kind, _number)
     listed = array.tolist() if array is not None else values
+    if kind == "number":
+        try:  # None becomes NaN
+            numbers = np.array(listed, dtype=np.float64)
+            if numbers.shape == (len(values),):
+                return numbers
+        except (TypeError, ValueError, OverflowError):
+            pass  # one value that is no number: one by one
+    read = {"text": _length, "datetime": _seconds}.get(kind, _number)
     return np.fromiter((read(value) for value in listed), np.float64, len(values))
 
 

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from automl_core import DataError, SettingsError
 from automl_drift.distances import jensen_shannon, ks_of_counts, psi
-from automl_drift.evidence import Evidence
+from automl_drift.features import Features, alike
 from automl_drift.profile import Counts, Profile
 
 __all__ = ["DRIFT", "FEW", "OK", "Finding", "Report", "Watch"]
 
 OK, DRIFT, FEW = "ok", "drift", "not enough data"
-FADING = np.array([0.0, 0.75, 0.95])  # windows of 1, 7 and 39 blocks in effect
 DISCOVERY = 0.1  # the expected share of wrongly named features (e-BH: Wang and Ramdas 2022)
 
 
@@ -59,63 +58,7 @@ class Report:
         return tuple(item.profile.name for item in self.findings if item.status == DRIFT)
 
 
-_NUMBERS = ("rows", "since", "_waiting", "_observed", "_window_rows")
-
-
-class _Feature:
-    """One feature's evidence and its recent rows."""
-
-    def __init__(self, profile: Profile) -> None:
-        self.evidence = Evidence(profile)
-        self._shares = profile.counts / profile.rows
-        self.recent = np.zeros((len(FADING), len(profile.counts)))
-        self.weights = np.zeros((len(FADING), 2))
-        self.window = np.zeros(len(profile.counts), dtype=np.int64)
-        self.guilty = False
-        self._effect: float | None = 0.0
-
-    def add(self, counts: Counts) -> None:
-        self.evidence.add(counts)
-        self.window += counts
-        rows = counts.sum()
-        self.recent = FADING[:, None] * self.recent + counts
-        self.weights = np.column_stack([FADING * self.weights[:, 0] + rows, FADING**2 * self.weights[:, 1] + rows])
-        self._effect = None
-
-    @property
-    def effect(self) -> float:
-        """Return `Finding.effect`, measured once per block and only where it is asked for."""
-        if self._effect is None:
-            self._effect = self._measure() if self.weights[0, 0] else 0.0
-        return self._effect
-
-    def state(self) -> dict[str, Any]:
-        evidence = {"pool": self.evidence.pool.tolist(), "sums": self.evidence.sums.tolist(), "log": self.evidence.log}
-        arrays = {name: getattr(self, name).tolist() for name in ("recent", "weights", "window")}
-        return {**evidence, **arrays, "guilty": self.guilty}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.evidence.pool, self.evidence.log = np.array(state["pool"], dtype=np.int64), state["log"]
-        self.evidence.sums = np.array(state["sums"])
-        self.recent, self.weights = np.array(state["recent"]), np.array(state["weights"])
-        self.window = np.array(state["window"], dtype=np.int64)
-        self.guilty, self._effect = state["guilty"], None
-
-    def _measure(self) -> float:
-        profile, p = self.evidence.profile, self._shares
-        total, squares = self.weights[:, :1], self.weights[:, 1:]
-        spread = squares / total**2 + 1 / profile.rows
-        change = self.recent / total - p
-        special = p[-2:]
-        rates = change[:, -2:] - np.sqrt(special * (1 - special) * spread) - np.sqrt(spread) / 10
-        if profile.edges is None:
-            q = p + change
-            noise = np.maximum(p, q) * (1 - np.minimum(p, q)) * spread * (2 / math.pi)
-            size = (np.abs(change) - np.sqrt(noise)).sum(axis=1) / 2
-        else:
-            size = np.abs(np.cumsum(change, axis=1)).max(axis=1) - np.sqrt(spread[:, 0] / 4)
-        # A rate of missing or unseen values counts twice: 2 % of them matter as much as 4 % elsewhere.
-        return max(0.0, float(size.max()), 2 * float(rates.max()))
+_NUMBERS = ("rows", "since", "_waiting", "_observed", "_window_rows")  # of the state
 
 
 class Watch:
@@ -156,8 +99,9 @@ class Watch:
         self.run_length, self.block, self.window = run_length, block, window
         self.tolerance, self.minimum = tolerance, minimum
         self.profiles = tuple(profiles)
-        self._features = {profile.name: _Feature(profile) for profile in profiles}
-        self._pending = {profile.name: np.zeros_like(profile.counts) for profile in profiles}
+        self._groups = alike(profiles)
+        self._places = {name: (group, i) for group in self._groups for i, name in enumerate(group.names)}
+        self._guilty: set[str] = set()
         self.rows = self._waiting = self._observed = 0
         self._window_rows = 0
         self.since: int | None = None
@@ -179,11 +123,9 @@ class Watch:
         Raises:
             DataError: the counts of a feature are missing, or not of `rows` rows.
         """
-        for name, pending in self._pending.items():
-            if name not in counts or counts[name].shape != pending.shape or counts[name].sum() != rows:
-                raise DataError(f"the counts of {name!r} are not those of {rows} rows on the bins of its reference.")
-        for name, pending in self._pending.items():
-            pending += counts[name]
+        stacked = [group.stack(counts, rows) for group in self._groups]
+        for group, more in zip(self._groups, stacked, strict=True):
+            group.pending += more
         self.rows += rows
         self._waiting += rows
         if self._waiting < self.block:
@@ -192,9 +134,8 @@ class Watch:
         return True
 
     def _step(self) -> None:
-        for name, feature in self._features.items():
-            feature.add(self._pending[name])
-            self._pending[name][:] = 0
+        for group in self._groups:
+            group.step(self._waiting)
         self._observed += self._waiting
         self._window_rows += self._waiting
         self._waiting = 0
@@ -204,59 +145,61 @@ class Watch:
             self._judge()
         if self._window_rows >= self.window:
             self._window_rows = 0
-            for feature in self._features.values():
-                feature.window[:] = 0
+            for group in self._groups:
+                group.window[:] = 0
 
     @property
     def evidence(self) -> float:
         """Return the logarithm of the average sum of evidence, of features whose effect is beyond the tolerance."""
-        logs = [f.evidence.log for f in self._features.values() if f.effect > self.tolerance]
-        return float(np.logaddexp.reduce(logs) - math.log(len(self._features))) if logs else -math.inf
+        return self._average([group.evidence.logs[group.effects > self.tolerance] for group in self._groups])
+
+    def _average(self, logs: Sequence[NDArray[np.float64]]) -> float:
+        found = np.concatenate(logs)
+        return float(np.logaddexp.reduce(found)) - math.log(len(self.profiles)) if len(found) else -math.inf
 
     def _judge(self) -> None:
         guilty = self._slow() if self._window_rows >= self.window else set()
         # Evidence of all features first: their effects take as long to measure, and matter only beyond the limit.
         limit = math.log(2 * self.run_length)
-        total = np.logaddexp.reduce([f.evidence.log for f in self._features.values()]) - math.log(len(self._features))
+        total = self._average([group.evidence.logs for group in self._groups])
         if total >= limit and self.evidence >= limit:
             guilty |= self._named()
         if guilty:
-            self.since = self.rows
-            for name in guilty:
-                self._features[name].guilty = True
+            self.since, self._guilty = self.rows, guilty
 
     def _named(self) -> set[str]:
         """Name drifted features by e-BH; the one with most evidence in any case."""
-        names = [name for name, f in self._features.items() if f.effect > self.tolerance]
-        names.sort(key=lambda name: -self._features[name].evidence.log)
-        logs = [self._features[name].evidence.log - math.log(self._observed) for name in names]
-        limit = math.log(len(self._features) / DISCOVERY)
-        count = max((k for k, log in enumerate(logs, 1) if log >= limit - math.log(k)), default=1)
+        logs = {
+            name: float(group.evidence.logs[i])
+            for name, (group, i) in self._places.items()
+            if group.effects[i] > self.tolerance
+        }
+        names = sorted(logs, key=lambda name: -logs[name])
+        limit = math.log(len(self.profiles) / DISCOVERY) + math.log(self._observed)
+        count = max((k for k, name in enumerate(names, 1) if logs[name] >= limit - math.log(k)), default=1)
         return set(names[:count])
 
     def _slow(self) -> set[str]:
         """Name features whose whole window is away from the frozen reference (Dvoretzky, Kiefer, Wolfowitz; Massart)."""
-        level = self._window_rows / (2 * self.run_length * len(self._features))
+        level = self._window_rows / (2 * self.run_length * len(self.profiles))
         found = set()
-        for name, feature in self._features.items():
-            reference = feature.evidence.profile
+        for name, (group, i) in self._places.items():
+            reference = group.profiles[i]
             spread = 1 / math.sqrt(self._window_rows) + 1 / math.sqrt(reference.rows)
             margin = math.sqrt(math.log(4 / level) / 2) * spread
-            if ks_of_counts(reference.counts, feature.window) - margin > self.tolerance:
+            if ks_of_counts(reference.counts, group.window[i]) - margin > self.tolerance:
                 found.add(name)
         return found
 
     def _end(self) -> None:
-        guilty = [f for f in self._features.values() if f.guilty]
-        if all(feature.effect < self.tolerance / 2 for feature in guilty):
+        if all(self.effect(name) < self.tolerance / 2 for name in self._guilty):
             self.restart()
 
     def restart(self) -> None:
         """End a drift and forget the evidence, as after a new model or a repaired feed."""
-        self.since, self._observed = None, 0
-        for feature in self._features.values():
-            feature.guilty = False
-            feature.evidence.restart()
+        self.since, self._observed, self._guilty = None, 0, set()
+        for group in self._groups:
+            group.evidence.restart()
 
     @property
     def status(self) -> str:
@@ -266,21 +209,21 @@ class Watch:
 
     def report(self) -> Report:
         """Return the verdict and what is known of each feature."""
-        findings = [self._find(feature) for feature in self._features.values()]
+        findings = [self._find(*self._places[profile.name]) for profile in self.profiles]
         findings.sort(key=lambda item: (item.status != DRIFT, -item.impact, -item.effect))
         evidence = self.evidence / math.log(10)
         return Report(self.status, self.rows, self.since, evidence, tuple(findings))
 
     def effect(self, name: str) -> float:
-        return self._features[name].effect
+        group, i = self._places[name]
+        return float(group.effects[i])
 
     def state(self) -> dict[str, Any]:
         """Return all that was learned, as plain lists and numbers, for `restore` after a restart."""
         own = {name: getattr(self, name) for name in _NUMBERS}
-        features = {name: feature.state() for name, feature in self._features.items()}
-        pending = {name: counts.tolist() for name, counts in self._pending.items()}
         keys = {profile.name: profile.key for profile in self.profiles}
-        return {"keys": keys, "numbers": own, "features": features, "pending": pending}
+        groups = [group.state() for group in self._groups]
+        return {"keys": keys, "numbers": own, "guilty": sorted(self._guilty), "features": groups}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken, bit for bit.
@@ -292,22 +235,21 @@ class Watch:
             raise DataError("this state of drift belongs to another reference; start anew for a new model.")
         for name in _NUMBERS:
             setattr(self, name, state["numbers"][name])
-        for name, feature in self._features.items():
-            feature.restore(state["features"][name])
-            self._pending[name] = np.array(state["pending"][name], dtype=np.int64)
+        self._guilty = set(state["guilty"])
+        for group, learned in zip(self._groups, state["features"], strict=True):
+            group.restore(learned)
 
-    def _find(self, feature: _Feature) -> Finding:
-        profile = feature.evidence.profile
-        counts = feature.recent[1]
+    def _find(self, group: Features, i: int) -> Finding:
+        profile, counts, effect = group.profiles[i], group.recent[i, 1].astype(np.float64), float(group.effects[i])
         none = counts.sum() == 0
-        status = FEW if self.status == FEW else DRIFT if feature.guilty else OK
+        status = FEW if self.status == FEW else DRIFT if profile.name in self._guilty else OK
         return Finding(
             profile,
             status,
-            feature.effect,
-            max(feature.evidence.log / math.log(10), -99.0),
-            feature.effect * profile.importance,
+            effect,
+            max(float(group.evidence.logs[i]) / math.log(10), -99.0),
+            effect * profile.importance,
             0.0 if none else psi(profile.counts, counts),
             0.0 if none else jensen_shannon(profile.counts, counts),
-            counts.copy(),
+            counts,
         )
