@@ -121,6 +121,18 @@ def test_curve_is_the_loss_of_each_round():
         assert np.sqrt(np.mean((predicted - target) ** 2)) == pytest.approx(model.curve[rounds - 1], rel=1e-5)
 
 
+def test_rounds_without_a_split_are_no_rounds():
+    table = make_table(BINARY, rows=150)
+    params = {"learning_rate": 0.3, "num_leaves": 4, "min_data_in_leaf": 40, "bagging_fraction": 0.9}
+    model = LightGBMLearner().fit(table.job(params=params, rounds=400))
+    assert model.rounds == len(model.curve) == len(model.export().roots) < 400
+    target = table.data.target[table.valid].astype(bool)
+    for rounds in (5, model.rounds // 2, model.rounds):
+        said = model.cut(rounds).predict(table.values(table.valid))[:, 1]
+        loss = -np.mean(np.log(np.where(target, said, 1 - said)))
+        assert loss == pytest.approx(model.curve[rounds - 1], rel=1e-5)
+
+
 def test_stops_early_and_keeps_the_best_round():
     model = LightGBMLearner().fit(make_table(BINARY).job(params=FAST))
     best = int(np.argmin(model.curve)) + 1

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+IDLE = 10  # rounds in a row without a tree, after which another bag of rows will hardly bring one
+
 
 class Watch:
-    """A callback that ends training when time is out, or when the valid loss has not improved for long.
+    """A callback that ends training when time is out, when no split is left, or when the loss has not improved for long.
+
+    LightGBM drops a round in whose bag of rows it finds no split: the curve does not count it, nor does the model.
 
     Attributes:
         curve: the loss of the valid rows after each round, times `scale`.
@@ -31,10 +35,16 @@ class Watch:
         self._deadline = None if job.seconds is None else started + job.seconds
         self._most = most_patience(len(job.train))
         self._patient = job.rounds is not None
+        self._rounds = self._idle = 0
 
     def __call__(self, env: lgb.callback.CallbackEnv) -> None:
         losses = env.evaluation_result_list or []
-        if losses and self._hopeless(losses[0][2] * self._scale):
+        rounds = env.model.current_iteration()
+        self._idle = self._idle + 1 if rounds == self._rounds else 0
+        self._rounds = rounds
+        if not self._idle and losses and self._hopeless(losses[0][2] * self._scale):
+            raise lgb.callback.EarlyStopException(env.iteration, losses)
+        if self._idle >= IDLE:
             raise lgb.callback.EarlyStopException(env.iteration, losses)
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise lgb.callback.EarlyStopException(env.iteration, losses)

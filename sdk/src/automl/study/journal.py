@@ -23,6 +23,7 @@ from automl_core import (
     DataError,
     Event,
     Fold,
+    Forest,
     Learner,
     Portable,
     Staged,
@@ -34,6 +35,8 @@ from automl_core import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from automl.study.loop import Member
     from automl.study.plan import Plan
     from automl.study.run import Problem
@@ -103,6 +106,12 @@ class Journal:
         plans = [r.attributes for r in self._records if isinstance(r, Event) and r.name == "plan"]
         return plans[-1] if plans else None
 
+    @property
+    def importance(self) -> NDArray[np.float64] | None:
+        """The gains by column from which the earlier run derived columns, for its parts to go on with the same."""
+        gains = [r.attributes["gains"] for r in self._records if isinstance(r, Event) and r.name == "importance"]
+        return np.array(gains[-1], dtype=np.float64) if gains else None
+
     def restore(self, learners: Mapping[str, Learner]) -> dict[str, dict[int, Fitted]]:
         """Return the fitted parts on record by trial key."""
         found: dict[str, dict[int, Fitted]] = {}
@@ -139,6 +148,9 @@ class Journal:
     def begin(self, plan: Plan) -> None:
         self._append(Event("plan", time.time(), {"folds": plan.folds, "holdout": plan.holdout}))
 
+    def weigh(self, importance: NDArray[np.float64]) -> None:
+        self._append(Event("importance", time.time(), {"gains": importance.tolist()}))
+
     def tell(self, trial: Trial) -> None:
         self._append(trial)
 
@@ -154,6 +166,9 @@ class Journal:
         arrays: dict[str, Any] = {}
         whole = _uncut(fitted)
         flat = flatten(whole, columns)
+        rounds = len(fitted.curve or ())
+        if isinstance(flat, Forest) and rounds and len(flat.roots) % rounds:
+            flat = None  # which tree is of which round nobody could tell
         if flat is not None:
             arrays["flat"] = np.frombuffer(dump_flat(flat), dtype=np.uint8)
         elif isinstance(learner, Portable) and not fitted.derived:

@@ -279,13 +279,17 @@ class Loop:
         if member.waiting:
             self._push(member)
         else:
-            self._complete(member, sorted(member.fits.values(), key=lambda fit: fit.part))
+            self._finish(member, self._order(member, self.plan.folds - 1))
         return True
 
     # ---- flights
 
     def _submit(self, member: Member, part: int) -> None:
-        order = Order(
+        order = self._order(member, part)
+        self._fly(member, order, self.executor.submit(fit_part, self.shared, order))
+
+    def _order(self, member: Member, part: int) -> Order:
+        return Order(
             trial=member.trial.id,
             part=part,
             learner=self.learners[member.trial.learner],
@@ -296,7 +300,6 @@ class Loop:
             threads=self.plan.threads,
             seconds=self._allowance(member),
         )
-        self._fly(member, order, self.executor.submit(fit_part, self.shared, order))
 
     def _allowance(self, member: Member) -> float | None:
         """Return the seconds that one fit may take, so that no trial spends the time of all others."""

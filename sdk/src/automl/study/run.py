@@ -202,7 +202,7 @@ class _Runner:
             max_trials=self.problem.max_trials,
         )
         loop.proposals = proposals
-        loop.restored = self.journal.restore(self.learners)
+        loop.restored, self.importance = self.journal.restore(self.learners), self.journal.importance
         self.journal.begin(plan)
         if probed is not None:
             self._use_probe(loop, proposals[0], probed)
@@ -226,6 +226,8 @@ class _Runner:
     def _use_probe(self, loop: Loop, first: Proposal, probed: Fitted) -> None:
         """Take the probe for the first trial's first part, or, cut short by its limit, for a trial of its own."""
         candidate = first.candidate
+        if candidate.view == BASE:
+            self._weigh(probed)
         if probed.seconds < 0.9 * PROBE_SHARE * (self.clock.limit or math.inf):
             key = trial_key(first.learner, candidate.params, candidate.view)
             loop.restored.setdefault(key, {}).setdefault(0, probed)
@@ -366,9 +368,17 @@ class _Runner:
     # ---- telling
 
     def _keep(self, member: Member, fitted: Fitted) -> None:
-        if self.importance is None and member.view == BASE:
-            self.importance = self._gains(fitted)
+        # Without a clock, what is derived must not depend on which part is faster.
+        if member.view == BASE and (self.clock.limit is not None or fitted.part == 0):
+            self._weigh(fitted)
         self.journal.keep(member, fitted, self.learners[member.trial.learner], len(self.problem.data.columns))
+
+    def _weigh(self, fitted: Fitted) -> None:
+        """Learn from the first fit which columns matter."""
+        if self.importance is None:
+            self.importance = self._gains(fitted)
+            if self.importance is not None:
+                self.journal.weigh(self.importance)
 
     def _gains(self, fitted: Fitted) -> NDArray[np.float64] | None:
         columns = len(self.problem.data.columns)
