@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from automl_core import PluginError, Plugins, Study, Trial, hookimpl
+from automl_core import PluginError, Plugins, SettingsError, Study, Trial, hookimpl
 
 Install = Callable[..., None]
 Host = Callable[..., Plugins]
@@ -94,6 +94,20 @@ def test_listener_takes_the_arguments_that_it_wants(host: Host) -> None:
     plugins.listen(listener, "mine")
     plugins.emit("automl_trial_finished", study=STUDY, trial=Trial(7, "a", {}))
     assert listener.told == [7]
+
+
+def test_block_of_a_listener_is_validated_at_the_start(plugin: Install, host: Host) -> None:
+    plugin(
+        "notifier",
+        "from automl_core.settings import PluginSettings\n"
+        "class Own(PluginSettings):\n    address: str = 'here'\n"
+        "@hookimpl\ndef automl_settings():\n    return Own\n",
+    )
+    host(listeners=["notifier"], plugins={"notifier": {"address": "there"}}).ready()
+    wrong = host(listeners=["notifier"], plugins={"notifier": {"adress": "there"}})
+    for start in (wrong.ready, lambda: wrong.emit("automl_study_started", study=STUDY)):
+        with pytest.raises(SettingsError, match="adress"):
+            start()
 
 
 def test_equal_listeners_are_all_told(host: Host) -> None:

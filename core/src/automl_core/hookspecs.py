@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from automl_core.kinds import Cache, Executor, Learner, Monitor, Search, Server, Storage, Tracker
     from automl_core.providers import Provider
     from automl_core.records import Event, Study, Trial
+    from automl_core.settings import PluginSettings
 
 hookspec = pluggy.HookspecMarker("automl")
 hookimpl = pluggy.HookimplMarker("automl")
@@ -63,6 +64,11 @@ def automl_servers() -> Iterable[Provider[Server]]:  # type: ignore[empty-body]
 @hookspec
 def automl_monitors() -> Iterable[Provider[Monitor]]:  # type: ignore[empty-body]
     """Yield the monitors that this plugin can build."""
+
+
+@hookspec
+def automl_settings() -> type[PluginSettings]:  # type: ignore[empty-body]
+    """Return the settings of a plugin that only listens; the `Provider` of what a plugin builds names its own."""
 
 
 # ---- Events: what they return is ignored; what they raise is logged with the plugin's name.

@@ -20,7 +20,7 @@ from automl_core.providers import Context, Provider
 from automl_core.remote.schemes import plugin_of, scheme_of
 
 if TYPE_CHECKING:
-    from automl_core.settings import Settings
+    from automl_core.settings import PluginSettings, Settings
 
 __all__ = ["FIRST_PARTY", "GROUP", "MAX_FAILURES", "PluginInfo", "Plugins", "hook_name"]
 
@@ -251,18 +251,34 @@ class Plugins:
         except Exception as error:
             raise PluginError(f"listener {name!r} cannot be added: {error}") from error
 
+    def ready(self) -> None:
+        """Activate the plugins of the setting `listeners` and look at their blocks; `emit` does so where nobody did.
+
+        Raises:
+            PluginError: one cannot be activated. SettingsError: its block is wrong.
+        """
+        for name in () if self._listening else self.settings.listeners:
+            for model in self.listener_settings(name):
+                from automl_core.settings import validate_block
+
+                validate_block(name, model, self.settings.plugins.get(name, {}))
+        self._listening = True
+
+    def listener_settings(self, name: str) -> list[type[PluginSettings]]:
+        """Return the settings of a plugin that only listens, one or none; imports its entry module."""
+        self.activate(name)
+        found: list[type[PluginSettings]] = self._active[self._select(name).entry.module].hook.automl_settings()
+        return found
+
     def emit(self, hook: str, /, **arguments: Any) -> None:
         """Tell the active plugins that settings name, in the order of settings, and then all listeners.
 
         One that raises is logged, and set aside after five times; with `strict` in settings it is raised instead.
 
         Raises:
-            PluginError: a plugin of the setting `listeners` cannot be activated; at the first event only.
+            AutoMLError: see `ready`; at the first event only.
         """
-        if not self._listening:
-            for name in self.settings.listeners:
-                self.activate(name)
-            self._listening = True
+        self.ready()
         for name, manager in [*self._audience(), *self._listeners.items()]:
             if self._failures[name] >= MAX_FAILURES:
                 continue

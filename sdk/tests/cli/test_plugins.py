@@ -72,6 +72,12 @@ def test_named_plugin_tells_its_settings(run, installed) -> None:
     ]
 
 
+def test_plugin_that_only_listens_tells_its_settings(run) -> None:
+    out = run("plugins", "retrain").stdout
+    assert "listener  retrain  An alert about the model" in out
+    assert "AUTOML_PLUGINS__RETRAIN__COOLDOWN" in out
+
+
 @pytest.mark.parametrize(("name", "what"), [("broken", "acme-broken 1.2"), ("brokn", "Did you mean 'broken'?")])
 def test_plugin_that_cannot_be_had_fails_with_its_reason(run, installed, name: str, what: str) -> None:
     installed("broken", BROKEN)

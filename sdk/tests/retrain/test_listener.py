@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from automl.retrain import plugin
-from automl_core import Event, Plugins, Settings
+from automl.service import PredictionService
+from automl_core import Event, Plugins, Settings, SettingsError
 
 
 @pytest.fixture
@@ -62,3 +63,12 @@ def test_settings_say_which_alerts_start_a_run(started: Path, monkeypatch: pytes
     monkeypatch.setenv("AUTOML_PLUGINS__RETRAIN__ALERTS", "drift, degradation")
     alarm("drift")
     assert len(finish(started)) == 1
+
+
+def test_server_does_not_start_with_wrong_settings_of_retraining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    host = Plugins(Settings(listeners=("retrain",), plugins={"retrain": {"cool_down": "1"}}))
+    with pytest.raises(SettingsError, match="cool_down"):
+        PredictionService(plugins=host).start()

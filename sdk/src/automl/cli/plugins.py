@@ -10,7 +10,7 @@ import click
 from automl.cli.command import Command, align, echo_json, json_option
 
 if TYPE_CHECKING:
-    from automl_core import PluginSettings, Provider
+    from automl_core import PluginSettings
     from automl_core.plugins import Plugins
 
 __all__ = ["plugins"]
@@ -56,9 +56,18 @@ def _describe(host: Plugins, name: str, as_json: bool) -> None:
     provided = host.describe(name)
     info = next(info for info in host.infos() if info.name == name)
     entries: list[dict[str, Any]] = [
-        {"kind": kind, "name": full, "summary": provider.summary, "settings": _settings(name, provider)}
+        {
+            "kind": kind,
+            "name": full,
+            "summary": provider.summary,
+            "settings": [] if provider.settings is None else _settings(name, provider.settings()),
+        }
         for kind, full, provider in provided
     ]
+    if not provided:  # it only listens
+        told = (host.activate(name).__doc__ or "").partition("\n")[0]
+        own = [item for model in host.listener_settings(name) for item in _settings(name, model)]
+        entries = [{"kind": "listener", "name": name, "summary": told, "settings": own}]
     if as_json:
         echo_json({**asdict(info), "hooks": _hooks(host, name), "provides": entries})
         return
@@ -77,10 +86,7 @@ def _hooks(host: Plugins, name: str) -> list[str]:
     return sorted(hook for hook in dir(module) if hasattr(getattr(module, hook), "automl_impl"))
 
 
-def _settings(plugin: str, provider: Provider[Any]) -> list[dict[str, str]]:
-    if provider.settings is None:
-        return []
-    model: type[PluginSettings] = provider.settings()
+def _settings(plugin: str, model: type[PluginSettings]) -> list[dict[str, str]]:
     return [
         {
             "setting": f"plugins.{plugin}.{key}",

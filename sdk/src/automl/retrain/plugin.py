@@ -1,4 +1,4 @@
-"""The listener `retrain`: an alert about the model of the settings starts `automl retrain` in a process of its own."""
+"""An alert about the model of the settings starts `automl retrain` in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 from automl_core import hookimpl
 
 if TYPE_CHECKING:
-    from automl_core import Event
+    from automl_core import Event, PluginSettings
 
 log = logging.getLogger("automl.retrain")
 _lock = Lock()
 _runs: list[subprocess.Popen[bytes]] = []
+
+
+@hookimpl
+def automl_settings() -> type[PluginSettings]:
+    from automl.retrain.settings import RetrainSettings
+
+    return RetrainSettings
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from automl_core import Event, Monitor, PluginError
+from automl_core import AutoMLError, Event, Monitor
 
 if TYPE_CHECKING:
     from automl_core import Plugins
@@ -52,7 +52,7 @@ class Alerts:
         if self._plugins is not None:
             try:
                 self._plugins.emit("automl_alert_raised", alert=event)
-            except PluginError as error:
+            except AutoMLError as error:
                 log.error(
                     "the alert %r of %s reached no listener: %s", event.name, event.attributes.get("model"), error
                 )

@@ -194,11 +194,12 @@ class PredictionService(Component):
         """Start threads, monitors and the cache, read changed models, and warm up; harmless when called again.
 
         Raises:
-            PluginError, SettingsError, ComponentUnavailable: a monitor or the cache cannot be built.
+            PluginError, SettingsError, ComponentUnavailable: a monitor, a listener or the cache cannot be built.
         """
         if self.started:
             return
         if self.plugins is not None:
+            self.plugins.ready()
             self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
             self.alerts = Alerts(self.monitors, self.plugins)
             # The cache in this process is always there: "memory" would be a second one of the same kind.
