@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -267,33 +268,55 @@ def test_answers_without_a_body_and_after_a_continue_arrive(serve) -> None:
             answers += received
 
 
-def test_idle_connections_are_kept(serve) -> None:
-    served = serve(workers=1)
-    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(200)]
+def ask(connection: socket.socket) -> None:
     body = json.dumps(ROW).encode()
-    request = (
-        b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    )
-    for _ in range(2):
-        for connection in idle:
-            connection.sendall(request + body)
-            answer = b""
-            while not answer.endswith(b"}"):
-                received = connection.recv(2000)
-                assert received, "the connection was closed"
-                answer += received
-            assert answer.startswith(b"HTTP/1.1 200")
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    connection.sendall(head % len(body) + body)
+    answer = b""
+    while not answer.endswith(b"}"):
+        received = connection.recv(2000)
+        assert received, "the connection was closed"
+        answer += received
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def memory(pid: int) -> int:
+    """Return the KiB that a process has for itself."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Clean:")))
+
+
+@pytest.fixture
+def many() -> Iterator[int]:
+    """Allow as many open files as there may be, and give a number of connections up to 5,000 that fits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server inherits it
+    yield 5000 if hard == resource.RLIM_INFINITY else min(5000, hard - 500)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands_of_idle_connections_are_kept(serve, many) -> None:
+    served = serve(workers=1, AUTOML_PLUGINS__STARLETTE__KEEP_ALIVE="600")
+    (worker,) = served.workers()
+    before = memory(worker)
+    idle = []
+    for _ in range(many):
+        idle.append(socket.create_connection(("127.0.0.1", served.port), timeout=60))
+        ask(idle[-1])
+    lines = served.get("/metrics")[1].decode().splitlines()
+    counted = next(float(line.split()[1]) for line in lines if line.startswith("automl_server_connections "))
+    assert counted >= many
+    each = (memory(worker) - before) / many
+    assert each < 40
+    for connection in idle:
+        ask(connection)
     for connection in idle:
         connection.close()
 
 
 def test_workers_share_the_models_memory(serve) -> None:
     served = serve()
-    own = []
-    for pid in served.workers():
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        own.append(sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Clean:"))))
-    assert max(own) < 40 * 1024  # KiB
+    assert max(memory(pid) for pid in served.workers()) < 40 * 1024
 
 
 def test_tls_answers_and_plain_http_does_not(serve, tmp_path) -> None:

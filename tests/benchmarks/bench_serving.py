@@ -8,28 +8,20 @@ two cores or more, server and load have one each; other work on the machine dist
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from wrk import Measured, Running, free_port, load, running, write_bodies
 
 pytestmark = pytest.mark.benchmark
 pytest.importorskip("automl_starlette")
 
-COLUMNS, SECONDS, BODIES = 20, 3, 200
+COLUMNS = 20
 # No checks, no encoder, no limits, no counts: names in their order, values as they are.
 CEILING = """
 import gc
@@ -52,33 +44,23 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": data})
 """
-# Bodies rotate: one and the same row would come from the cache, and the processor would know the way through the trees.
-SCRIPT = """
-local bodies, next = {}, 0
-for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
-function request()
-  next = next % #bodies + 1
-  return wrk.format("POST", "/predict", {["content-type"] = "application/json"}, bodies[next])
-end
-"""
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-
-
-def pinned(command: list[str], core: int) -> list[str]:
-    cores = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cores[core % len(cores)]), *command] if len(cores) > 1 else command
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+UVICORN = [
+    "-m",
+    "uvicorn",
+    "ceiling:app",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--port",
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("wrk") is None:
-        pytest.skip("needs wrk: apt-get install wrk")
     from automl import AutoML
     from automl_core.settings import load_settings
 
@@ -92,106 +74,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = AutoML(max_trials=1, time_limit=60, n_jobs=1, settings=settings)
     engine.fit(pa.table({**columns, "y": target}), target="y").save(folder / "m.automl")
     rows = [dict(zip(names, row, strict=True)) for row in rng.normal(size=(20_000, COLUMNS)).round(6).tolist()]
-    write(folder / "single", rows)
-    write(folder / "hundred", [[list(row.values()) for row in rows[i : i + 100]] for i in range(0, 20_000, 100)])
+    write_bodies(folder / "single", rows)
+    write_bodies(folder / "hundred", [[list(row.values()) for row in rows[i : i + 100]] for i in range(0, 20_000, 100)])
     (folder / "ceiling.py").write_text(CEILING)
-    (folder / "load.lua").write_text(SCRIPT)
     return folder
-
-
-def write(path: Path, bodies: list[Any]) -> None:
-    path.write_text("\n".join(json.dumps(body) for body in bodies))
-
-
-def run_server(folder: Path, command: list[str], port: int, **environment: str) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        pinned(command, 0), cwd=folder, env={**os.environ, **environment}, stderr=subprocess.DEVNULL
-    )
-    for _ in range(400):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
-            return process
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the server does not answer")
 
 
 @pytest.fixture(scope="module")
 def servers(folder: Path) -> Iterator[dict[str, Running]]:
-    ports = {name: free_port() for name in ("ceiling", "ours", "all features")}
-    uvicorn = [
-        "-m",
-        "uvicorn",
-        "ceiling:app",
-        "--no-access-log",
-        "--log-level",
-        "warning",
-        "--loop",
-        "uvloop",
-        "--http",
-        "httptools",
-    ]
     ours = {"AUTOML_MODEL_URI": str(folder / "m.automl"), "AUTOML_SERVER_LOCAL_ROWS": "0"}
     # The page's counts, request ids and limits are always on; these add to them.
-    features = {"AUTOML_MONITORS": "drift,prometheus"}
-    running = [
-        run_server(folder, [sys.executable, *uvicorn, "--port", str(ports["ceiling"])], ports["ceiling"]),
-        run_server(folder, [sys.executable, "-m", "automl.serving"], ports["ours"], **ours, AUTOML_PORT=str(ports["ours"])),
-        run_server(
-            folder, [sys.executable, "-m", "automl.serving"], ports["all features"], **ours, **features,
-            AUTOML_PORT=str(ports["all features"]),
-        ),
-    ]  # fmt: skip
-    yield {name: Running(ports[name], process) for name, process in zip(ports, running, strict=True)}
-    for process in running:
-        process.terminate()
-        process.wait(30)
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server under load."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def used(self) -> float:
-        """Return the seconds of processors that the server and its workers took."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in (pid, *children)]
-        return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Requests a second; seconds of processors a request; the median and 99th percentile of latency in seconds."""
-
-    rate: float
-    cost: float
-    median: float
-    worst: float
-
-
-def load(folder: Path, running: Running, bodies: str, connections: int) -> Measured:
-    before = running.used()
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(folder / "load.lua")]
-    done = subprocess.run(
-        pinned([*command, f"http://127.0.0.1:{running.port}/predict"], 1),
-        env={**os.environ, "BODIES": str(folder / bodies)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "Non-2xx" not in done.stdout, done.stdout
-    rate, requests = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout), re.search(r"(\d+) requests in", done.stdout)
-    parts = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", done.stdout))
-    assert rate, done.stdout
-    assert requests, done.stdout
-    cost = (running.used() - before) / int(requests.group(1))
-    return Measured(float(rate.group(1)), cost, seconds(parts["50"]), seconds(parts["99"]))
-
-
-def seconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(number) * UNITS[unit]
+    features = {"AUTOML_MONITORS": "drift,prometheus", "AUTOML_DIRECTORY": str(folder / "state")}
+    ceiling, plain, full = free_port(), free_port(), free_port()
+    serve = [sys.executable, "-m", "automl.serving"]
+    with ExitStack() as stack:
+        yield {
+            "ceiling": stack.enter_context(
+                running(folder, [sys.executable, *UVICORN, str(ceiling)], ceiling, ready="/health/ready")
+            ),
+            "ours": stack.enter_context(
+                running(folder, serve, plain, ready="/health/ready", AUTOML_PORT=str(plain), **ours)
+            ),
+            "all features": stack.enter_context(
+                running(folder, serve, full, ready="/health/ready", AUTOML_PORT=str(full), **ours, **features)
+            ),
+        }
 
 
 def tell(title: str, measured: Measured, ceiling: Measured, rows: int = 1) -> None:
