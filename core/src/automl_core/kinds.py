@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from automl_core.component import Component
 from automl_core.learners import Candidate, Distributed, Exports, Learner, Portable, Portfolio, Resumes, Staged
@@ -29,6 +29,7 @@ __all__ = [
     "Component",
     "Distributed",
     "Drives",
+    "Evaluate",
     "Executor",
     "Exports",
     "Exposes",
@@ -207,16 +208,40 @@ class Search(Component, ABC):
         return False
 
 
+Evaluate: TypeAlias = "Callable[[Trial], Iterator[tuple[Any, float]]]"
+
+
 @runtime_checkable
 class Drives(Protocol):
     """A search that runs the whole loop itself, with early stopping inside trials."""
 
     def drive(
-        self, evaluate: Callable[[Trial, Callable[[int, float], bool]], Trial], *, seconds: float | None
-    ) -> Iterable[Trial]:
-        """Yield finished trials of `evaluate(trial, report)`.
+        self,
+        evaluate: Evaluate,
+        *,
+        steps: int,
+        seconds: float | None,
+        first: Sequence[Trial] = (),
+        trials: int | None = None,
+    ) -> Iterator[tuple[Trial, Any]]:
+        """Evaluate trials where and when it likes; yield each as it ends, once, with what `evaluate` made of it.
 
-        `report(step, loss)` inside a trial returns whether to go on. `evaluate` is picklable.
+        Called after `begin`; trials told before that are known already. Closing the iterator stops what still runs.
+
+        Args:
+            evaluate: picklable. Called as `evaluate(trial)`, it yields after each of `steps` steps: a state of the
+                caller's, and the mean loss so far. Whoever drives may stop asking it after any step.
+            steps: of a whole trial, at least 1.
+            seconds: until it ends by itself; None without a limit.
+            first: trials to evaluate before its own, whose ids follow on theirs.
+            trials: how many at most, those of `first` included; None without a limit.
+
+        Yields:
+            A trial that is COMPLETE, with the last state that `evaluate` yielded for it; or one that is PRUNED or
+            FAILED, with None. `seconds` is what it took, where that is known.
+
+        Raises:
+            ComponentUnavailable: what it runs on is not there, or is lost.
         """
         ...
 

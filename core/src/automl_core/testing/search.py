@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from random import Random
 from statistics import median
@@ -167,11 +167,34 @@ class SearchConformance(Conformance):
         if not isinstance(search, Drives):
             pytest.skip("this search is asked and told only")
         search.begin(QUADRATIC, seed=0)
-        trials = list(islice(search.drive(evaluate_quadratic, seconds=10), 5))
-        assert trials
-        for trial in trials:
+        first = [Trial(7, "curve", {"x": 1.5, "y": -2.0})]
+        driven = list(search.drive(evaluate_quadratic, steps=3, seconds=60, first=first, trials=5))
+        assert len({trial.id for trial, _ in driven}) == len(driven) == 5
+        for trial, state in driven:
             assert trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            assert state == (trial.params if trial.state == TrialState.COMPLETE else None)
             _assert_inside(QUADRATIC["curve"], trial.params)
+        (given,) = (trial for trial, _ in driven if trial.id == 7)
+        assert (given.params, given.state, given.loss) == (first[0].params, TrialState.COMPLETE, 1 / 3)
+
+    def test_driven_search_stops_when_it_is_closed(self, search: Search) -> None:
+        if not isinstance(search, Drives):
+            pytest.skip("this search is asked and told only")
+        search.begin(QUADRATIC, seed=0)
+        driven = search.drive(evaluate_quadratic, steps=3, seconds=None)
+        assert len(list(islice(driven, 2))) == 2
+        driven.close()  # type: ignore[attr-defined]
+        assert list(driven) == []
+
+    def test_driven_trial_that_fails_is_told(self, search: Search) -> None:
+        if not isinstance(search, Drives):
+            pytest.skip("this search is asked and told only")
+        search.begin(QUADRATIC, seed=0)
+        driven = list(search.drive(fail_beyond_zero, steps=3, seconds=60, trials=6))
+        failed = [trial for trial, _ in driven if trial.state == TrialState.FAILED]
+        assert len(driven) == 6
+        assert 0 < len(failed) == sum(float(trial.params["x"] or 0) > 0 for trial, _ in driven)
+        assert {trial.error for trial in failed} == {"ValueError: x is too great"}
 
     def test_close_may_be_called_twice(self, search: Search) -> None:
         with search as entered:
@@ -179,12 +202,18 @@ class SearchConformance(Conformance):
         search.close()
 
 
-def evaluate_quadratic(trial: Trial, report: Callable[[int, float], bool]) -> Trial:
-    """Evaluate a trial in three steps, with a report after each."""
+def evaluate_quadratic(trial: Trial) -> Iterator[tuple[Params, float]]:
+    """Evaluate a trial in three steps; its state is its parameters."""
     for step in range(1, 4):
-        if not report(step, _quadratic(trial) + 1 / step):
-            return trial.with_result(TrialState.PRUNED, loss=_quadratic(trial) + 1 / step)
-    return _finished(trial, _quadratic(trial))
+        yield trial.params, _quadratic(trial) + 1 / step
+
+
+def fail_beyond_zero(trial: Trial) -> Iterator[tuple[Params, float]]:
+    """Fail after the first step where x is positive."""
+    for number, result in enumerate(evaluate_quadratic(trial)):
+        if number and float(trial.params["x"] or 0) > 0:
+            raise ValueError("x is too great")
+        yield result
 
 
 def _run(search: Search, count: int, loss: Callable[[Trial], float]) -> Sequence[Trial]:

@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from math import inf
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from automl_core import ComponentUnavailable
+from automl_core.diagnosis import FAILED, OK, WARNING, Finding
 
 __all__ = ["Cluster"]
 
@@ -75,6 +76,7 @@ class Cluster:
             options |= {"address": "local", "include_dashboard": False, **local}
         else:
             _knock(self.address, min(self.timeout, 10.0))
+            _authenticate()
             options["address"] = self.address
         try:
             self.ray.init(log_to_driver=False, configure_logging=False, **options)
@@ -125,6 +127,25 @@ class Cluster:
             time.sleep(POLL)
             self._looked = -inf
 
+    def diagnose(self, need: Mapping[str, float]) -> Iterator[Finding]:
+        """Say whether this is a cluster, and whether a trial that needs so much fits into it."""
+        where, have = self.address or "this machine", self.resources()
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        if self.address is None:
+            said = f"{have.get('CPU', 0):g} CPUs of this machine only"
+            yield Finding(
+                "Ray cluster",
+                WARNING,
+                said,
+                "set plugins.ray.address, or ray_address of plugins.raytune, to use a cluster",
+            )
+        elif self.room(need) < 1:
+            said = f"{where} has no room for one trial: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs"
+            yield Finding("Ray cluster", FAILED, said, "add nodes with `ray start --address=HEAD:6379`")
+        else:
+            said = f"{where}: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
+            yield Finding("Ray cluster", OK, said)
+
     def close(self) -> None:
         """Disconnect, and end what was started here; may be called twice."""
         global _users
@@ -153,6 +174,16 @@ def _import_ray(*, local: bool) -> Any:
         constants: Any = import_module("ray._private.ray_constants")
         constants.ENABLE_RAY_CLUSTER = constants.env_bool(_CLUSTERS, True)
     return import_module("ray")
+
+
+def _authenticate() -> None:
+    """Show the token of ~/.ray where there is one, as Ray itself does for every address but ray://."""
+    try:
+        setup: Any = import_module("ray._private.authentication.authentication_token_setup")
+    except ModuleNotFoundError:
+        return  # a Ray that knows no tokens
+    if hasattr(setup, "maybe_enable_token_auth_if_token_available"):
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _knock(address: str, timeout: float) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_core import ComponentUnavailable, Executor, Shared
-from automl_core.diagnosis import FAILED, OK, WARNING, Finding
+from automl_core.diagnosis import Finding
 from automl_ray.tasks import RayShared, call, unpack
 
 if TYPE_CHECKING:
@@ -127,17 +127,7 @@ class RayExecutor(Executor):
 
     def diagnose(self) -> Iterator[Finding]:
         """See `Diagnoses`."""
-        where, have = self.cluster.address or "this machine", self.cluster.resources()
-        nodes = [node for node in self.cluster.ray.nodes() if node["Alive"]]
-        if self.cluster.address is None:
-            said = f"{have.get('CPU', 0):g} CPUs of this machine only"
-            yield Finding("Ray cluster", WARNING, said, "set plugins.ray.address to use a cluster")
-        elif self.cluster.room(self._need) < 1:
-            said = f"{where} has no room for one trial: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs"
-            yield Finding("Ray cluster", FAILED, said, "add nodes with `ray start --address=HEAD:6379`")
-        else:
-            said = f"{where}: {len(nodes)} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
-            yield Finding("Ray cluster", OK, said)
+        yield from self.cluster.diagnose(self._need)
 
     # ---- to Ray and back. A future stays pending until its task is over, so that it can be cancelled while it runs.
 

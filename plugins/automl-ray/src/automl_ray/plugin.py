@@ -1,11 +1,11 @@
-"""The executor `ray`."""
+"""The executor `ray` and the search `raytune`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from automl_core import Context, Executor, Provider, hookimpl
+from automl_core import Context, Executor, Provider, Search, hookimpl
 
 if TYPE_CHECKING:
     from automl_core import PluginSettings
@@ -15,6 +15,12 @@ def _ray_settings() -> type[PluginSettings]:
     from automl_ray.settings import RaySettings
 
     return RaySettings
+
+
+def _raytune_settings() -> type[PluginSettings]:
+    from automl_ray.settings import RayTuneSettings
+
+    return RayTuneSettings
 
 
 def build_executor(context: Context) -> Executor:
@@ -42,6 +48,18 @@ def build_executor(context: Context) -> Executor:
     )
 
 
+def build_search(context: Context) -> Search:
+    from automl_ray.optimizer import RayTuneOptimizer
+    from automl_ray.settings import RayTuneSettings
+
+    return RayTuneOptimizer(context.settings(RayTuneSettings), cpus=context.threads)
+
+
 @hookimpl
 def automl_executors() -> Iterable[Provider[Executor]]:
     yield Provider("ray", build_executor, "Run trials as tasks of a Ray cluster.", _ray_settings)
+
+
+@hookimpl
+def automl_searches() -> Iterable[Provider[Search]]:
+    yield Provider("raytune", build_search, "Let Ray Tune search, and stop bad trials early.", _raytune_settings)

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from automl.study.folds import Split
     from automl_core import Model
 
-__all__ = ["WHOLE", "Fitted", "Frame", "Order", "cut_to", "fit_part", "settle"]
+__all__ = ["WHOLE", "Fitted", "Frame", "Here", "Order", "common_rounds", "cut_to", "fit_part", "settle"]
 
 WHOLE = -1  # the part that learns from all rows
 MAX_VIEWS = 12
+SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +63,16 @@ class Frame:
                     self.data, recipe, self.train(home), classes=self.classes, seed=self.seed, key=key
                 )
             return self._views[name, home]
+
+
+class Here(Shared[Frame]):
+    """A reference within this process."""
+
+    def __init__(self, value: Frame) -> None:
+        self.value = value
+
+    def get(self) -> Frame:
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +167,12 @@ def cut_to(fits: Sequence[Fitted]) -> int | None:
     # A part that stopped earlier stays at its last loss.
     padded = [np.r_[c, np.full(length - len(c), c[-1])] for c in curves if c is not None]
     return int(np.mean(padded, axis=0).argmin()) + 1
+
+
+def common_rounds(fits: Sequence[Fitted], rows: int) -> int | None:
+    """Return the rounds that all parts are to be cut to; None where they may stay as they are."""
+    rounds = cut_to(fits) if len(fits) > 1 and rows < SETTLE_ROWS else None
+    return None if all(fit.model.rounds == rounds for fit in fits) else rounds
 
 
 def settle(shared: Shared[Frame], fits: Sequence[Fitted], order: Order, rounds: int) -> list[Fitted]:

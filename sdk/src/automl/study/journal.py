@@ -30,6 +30,7 @@ from automl_core import (
     Storage,
     Study,
     Trial,
+    TrialState,
     decode,
     encode,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from automl.study.run import Problem
     from automl_core import Settings
 
-__all__ = ["Journal", "trial_key"]
+__all__ = ["Journal", "trial_key", "trial_seed"]
 
 log = logging.getLogger("automl.study")
 
@@ -51,6 +52,11 @@ def trial_key(learner: str, params: Mapping[str, Any], view: str) -> str:
     """Return what a trial's fits depend on, besides the study, as 16 hexadecimal digits."""
     body = json.dumps([learner, dict(params), view], sort_keys=True, default=str)
     return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def trial_seed(seed: int, key: str) -> int:
+    """Return a trial's seed: by what is fitted, not by its turn, as after a kill turns may differ."""
+    return (seed + int(key[:7], 16)) % 2**31
 
 
 class Journal:
@@ -123,6 +129,11 @@ class Journal:
         if found:
             log.info("resuming: %d trials of an earlier run are on record", len(found))
         return found
+
+    def searched(self) -> list[Trial]:
+        """Return what the search of earlier runs tried and ended, each configuration once."""
+        ended = [r for r in self._records if isinstance(r, Trial) and r.state != TrialState.RUNNING]
+        return list({trial_key(t.learner, t.params, ""): t for t in ended if t.origin == "search"}.values())
 
     def _load(self, record: Fold, learners: Mapping[str, Learner]) -> Fitted | None:
         try:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.metrics import Metric, row_losses
-from automl.study.frame import Fitted, Frame, Order, cut_to, fit_part, settle
-from automl.study.journal import trial_key
+from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
+from automl.study.journal import trial_key, trial_seed
 from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
 
@@ -31,7 +31,6 @@ ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not r
 ANCHOR_SHARE, TRIAL_SHARE = 0.4, 0.25  # of the time limit, that all fits of one trial may take together
 PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, after which it counts as hung
 HANG_SECONDS = 5.0
-SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
 SEARCH_FITS = 15  # the search starts where it can afford so many trials
 SEARCH_RANK = 100.0
 BATCH = 4  # trials asked for at once without a clock
@@ -108,6 +107,7 @@ class Loop:
         self.members: list[Member] = []
         self.proposals: list[Proposal] = []
         self.restored: dict[str, dict[int, Fitted]] = {}
+        self.searched: Sequence[Trial] = ()
         self.search: Search | None = None
         self._flights: dict[Future[Any], _Flight] = {}
         self._open: list[tuple[float, int, Member]] = []
@@ -135,7 +135,7 @@ class Loop:
                 future.cancel()
             for member in self.members:
                 if member.trial.state == TrialState.RUNNING:
-                    self._end(member, TrialState.PRUNED, error="the time was up")
+                    self.end(member, TrialState.PRUNED, error="the time was up")
 
     def _fill(self) -> None:
         while len(self._flights) < self._slots and self.clock.search_left > 0:
@@ -153,7 +153,7 @@ class Loop:
                 del self._flights[future]
                 if not future.cancel():
                     self._slots = max(1, self._slots - 1)
-                self._fail(flight.member, f"hung: no answer after {given:.0f} s and {HANG_SECONDS:.0f} s of grace")
+                self.fail(flight.member, f"hung: no answer after {given:.0f} s and {HANG_SECONDS:.0f} s of grace")
 
     def _all_late(self) -> bool:
         """Whether all that is in flight was told to stop already, and has had its moment to do so.
@@ -166,9 +166,9 @@ class Loop:
 
     def adopt(self, proposal: Proposal, fitted: Fitted) -> None:
         """Take a part that was fitted before the loop began for a trial of its own."""
-        member = self._open_member(proposal.learner, proposal.candidate, "portfolio")
+        member = self.open_member(proposal.learner, proposal.candidate, "portfolio")
         member.waiting = []
-        self._complete(member, [fitted])
+        self.complete(member, [fitted])
 
     # ---- what comes next
 
@@ -179,14 +179,14 @@ class Loop:
                 heapq.heappop(self._open)
                 continue
             if not self._affordable(member):
-                self._end(member, TrialState.PRUNED, error="no time left for its other folds")
+                self.end(member, TrialState.PRUNED, error="no time left for its other folds")
                 continue
             self._submit(member, member.waiting.pop(0))
             return True
         fresh = self._next_member()
         if fresh is None:
             return False
-        if self._restore(fresh):
+        if self.restore(fresh):
             return True
         self._submit(fresh, fresh.waiting.pop(0))
         # Without a clock the order must not depend on which fit is faster: all folds at once.
@@ -212,7 +212,7 @@ class Loop:
             expected = self._cost.get(proposal.learner, 0.0)
             if expected * (1 if self.plan.folds == 1 else self.plan.folds / self._slots) > self.clock.search_left:
                 continue
-            return self._open_member(proposal.learner, proposal.candidate, "portfolio")
+            return self.open_member(proposal.learner, proposal.candidate, "portfolio")
         return self._ask()
 
     def _ask(self) -> Member | None:
@@ -226,7 +226,7 @@ class Loop:
         trial = self._asked.pop(0)
         best = self._best_of(trial.learner)
         candidate = Candidate(dict(trial.params), SEARCH_RANK, best.view if best else BASE)
-        return self._open_member(trial.learner, candidate, "search", trial.id)
+        return self.open_member(trial.learner, candidate, "search", trial.id)
 
     def _worth_searching(self) -> bool:
         if self.search is None or self.search.exhausted:
@@ -256,20 +256,19 @@ class Loop:
         mine = [m for m in self.members if m.trial.learner == learner and m.trial.loss is not None]
         return min(mine, key=lambda m: m.trial.loss or 0.0) if mine else None
 
-    def _open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
+    def open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
         number = len(self.members)
         if asked is not None:
             self._numbers[number] = asked
         view = candidate.view
-        # By what is fitted, not by its turn: after a kill, turns may differ.
-        seed = (self.frame.seed + int(trial_key(learner, candidate.params, view)[:7], 16)) % 2**31
+        seed = trial_seed(self.frame.seed, trial_key(learner, candidate.params, view))
         trial = Trial(number, learner, dict(candidate.params), seed, origin=origin)
         member = Member(trial, view, self.recipe(view), candidate.rank, waiting=list(range(self.plan.folds)))
         self.members.append(member)
         self.tell(member)
         return member
 
-    def _restore(self, member: Member) -> bool:
+    def restore(self, member: Member) -> bool:
         """Take the parts that an earlier run of this study fitted; tell whether there were any."""
         parts = self.restored.pop(member.key, {})
         if not parts:
@@ -322,10 +321,10 @@ class Loop:
         except (Exception, CancelledError, SystemExit) as error:  # a learner may even call sys.exit
             if isinstance(error, AutoMLError) and not isinstance(error, ValueError):
                 raise
-            self._fail(member, f"{type(error).__name__}: {error}")
+            self.fail(member, f"{type(error).__name__}: {error}")
             return
         if flight.settling:
-            self._complete(member, result)
+            self.complete(member, result)
             return
         self.keep(member, result)
         member.fits[result.part] = result
@@ -338,31 +337,31 @@ class Loop:
         elif len(member.fits) == 1 and member.waiting:
             self._cost[member.trial.learner] = member.seconds
             if self._hopeless(member):
-                self._end(member, TrialState.PRUNED, error="its first fold is worse than what there is")
+                self.end(member, TrialState.PRUNED, error="its first fold is worse than what there is")
             else:
                 self._push(member)
 
     def _finish(self, member: Member, order: Order) -> None:
         fits = sorted(member.fits.values(), key=lambda fit: fit.part)
-        rounds = cut_to(fits) if len(fits) > 1 and len(self.frame.data.target) < SETTLE_ROWS else None
-        if rounds is None or all(fit.model.rounds == rounds for fit in fits):
-            self._complete(member, fits)
+        rounds = common_rounds(fits, len(self.frame.data.target))
+        if rounds is None:
+            self.complete(member, fits)
         else:
             future = self.executor.submit(settle, self.shared, fits, order, rounds)
             self._fly(member, order, future, settling=True)
 
     # ---- ends
 
-    def _complete(self, member: Member, fits: Sequence[Fitted]) -> None:
+    def complete(self, member: Member, fits: Sequence[Fitted]) -> None:
         member.fits = {fit.part: fit for fit in fits}
         rows, member.prediction = self.collect(member)
         target, weight = self.frame.data.target[rows], self.frame.data.weight
         loss = self.metric.loss(target, member.prediction, None if weight is None else weight[rows])
         if not np.isfinite(loss):
-            self._fail(member, f"its {self.metric.name} is {loss}")
+            self.fail(member, f"its {self.metric.name} is {loss}")
             return
         rounds = [fit.model.rounds for fit in fits if fit.model.rounds is not None]
-        self._end(member, TrialState.COMPLETE, loss=loss, rounds=round(np.mean(rounds)) if rounds else None)
+        self.end(member, TrialState.COMPLETE, loss=loss, rounds=round(np.mean(rounds)) if rounds else None)
 
     def collect(self, member: Member) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the validation rows of all fitted parts, and what was predicted for them."""
@@ -371,14 +370,14 @@ class Loop:
         order = np.argsort(rows, kind="stable")
         return rows[order], np.concatenate([fit.prediction for fit in fits if fit.prediction is not None])[order]
 
-    def _fail(self, member: Member, reason: str) -> None:
+    def fail(self, member: Member, reason: str) -> None:
         if member.trial.state == TrialState.RUNNING:
             log.debug("trial %d of %s failed: %s", member.trial.id, member.trial.learner, reason)
-            self._end(member, TrialState.FAILED, error=reason)
+            self.end(member, TrialState.FAILED, error=reason)
 
-    def _end(self, member: Member, state: TrialState, **changes: Any) -> None:
+    def end(self, member: Member, state: TrialState, **changes: Any) -> None:
         member.waiting, member.ended = [], self.clock.elapsed
-        member.trial = member.trial.with_result(state, seconds=member.seconds, **changes)
+        member.trial = member.trial.with_result(state, **({"seconds": member.seconds} | changes))
         self.tell(member)
 
     # ---- racing

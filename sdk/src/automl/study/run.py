@@ -16,9 +16,10 @@ import numpy as np
 
 from automl.memory import free_memory
 from automl.metrics import Metric
+from automl.study.driven import run_driven
 from automl.study.finish import Shipment, finish, flatten
 from automl.study.folds import make_splits
-from automl.study.frame import Fitted, Frame, Order, fit_part
+from automl.study.frame import Fitted, Frame, Here, Order, fit_part
 from automl.study.journal import Journal, trial_key
 from automl.study.leaderboard import Leaderboard, make_leaderboard
 from automl.study.leaks import find_leaks
@@ -29,6 +30,7 @@ from automl_core import (
     AutoMLError,
     Candidate,
     Data,
+    Drives,
     Executor,
     Forest,
     Learner,
@@ -98,16 +100,6 @@ class Outcome:
 
 
 Files = Callable[[Outcome, Path], Sequence[Path]]
-
-
-class _Here(Shared[Frame]):
-    """A reference within this process."""
-
-    def __init__(self, value: Frame) -> None:
-        self.value = value
-
-    def get(self) -> Frame:
-        return self.value
 
 
 def run_study(
@@ -203,12 +195,16 @@ class _Runner:
         )
         loop.proposals = proposals
         loop.restored, self.importance = self.journal.restore(self.learners), self.journal.importance
+        loop.searched = self.journal.searched()
         self.journal.begin(plan)
         if probed is not None:
             self._use_probe(loop, proposals[0], probed)
-        loop.search = self._search()
-        interrupted = False
+        search, interrupted = self._search(), False
         try:
+            if search is not None and isinstance(search, Drives):
+                run_driven(loop, search)
+            else:
+                loop.search = search
             loop.run()
         except KeyboardInterrupt:
             interrupted = True
@@ -336,7 +332,7 @@ class _Runner:
         return frame, self._share(frame)
 
     def _share(self, frame: Frame) -> Shared[Frame]:
-        return self.executor.share(frame) if isinstance(self.executor, Shares) else _Here(frame)
+        return self.executor.share(frame) if isinstance(self.executor, Shares) else Here(frame)
 
     def _probe(self, proposals: Sequence[Proposal], shared: Shared[Frame], threads: int) -> Fitted | None:
         if not proposals or self.clock.limit is None:

@@ -1,0 +1,183 @@
+"""What runs inside Ray Tune: its searcher, its schedulers, a trial in a worker, and the way home for what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune import schedulers
+from ray.tune.search import Searcher
+
+from automl_core import Shared, Trial, TrialState
+from automl_ray.tasks import pack
+
+if TYPE_CHECKING:
+    from automl_core import Evaluate
+    from automl_ray.proposals import Proposals
+
+__all__ = ["Box", "Reports", "Stop", "Suggestions", "make_scheduler", "make_trainable"]
+
+# It misses the files that are not written, one line for each trial.
+logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.CRITICAL)
+REDUCTION = 4  # of the trials that reach a rung, one in so many goes on: Ray's and the paper's choice
+LOOK = 0.5  # seconds between two looks whether to stop
+
+
+class Box:
+    """An actor that holds what ended until the study takes it, and whether to stop.
+
+    A queue of Ray's would take one item a call, and could not tell Tune, which may run on another machine, to stop.
+    """
+
+    def __init__(self) -> None:
+        self._items: list[bytes] = []
+        self._filled = asyncio.Event()
+        self._stopped = False
+
+    async def put(self, item: bytes) -> None:
+        self._items.append(item)
+        self._filled.set()
+
+    async def take(self, seconds: float) -> list[bytes]:
+        """Return all there is, or wait for the first."""
+        if not self._items and seconds > 0:
+            try:
+                await asyncio.wait_for(self._filled.wait(), seconds)
+            except TimeoutError:
+                return []
+        items, self._items = self._items, []
+        self._filled.clear()
+        return items
+
+    async def stop(self) -> None:
+        self._stopped = True
+
+    async def stopped(self) -> bool:
+        return self._stopped
+
+
+def send(box: Any, trial: Trial, state: Any = None) -> None:
+    ray.get(box.put.remote(pack((trial, state))))
+
+
+class Suggestions(Searcher):
+    """Given configurations, then proposals.
+
+    Args:
+        first: keep their ids; those of proposals follow on them.
+    """
+
+    def __init__(self, proposals: Proposals, first: Sequence[Trial]) -> None:
+        super().__init__(metric="loss", mode="min")
+        self._proposals, self._first = proposals, list(first)
+        self._offset = max((trial.id for trial in first), default=-1) + 1
+        self._running: dict[str, Trial] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        trial, offset = (self._first.pop(0), 0) if self._first else (self._proposals.ask_new(), self._offset)
+        if trial is None:
+            return Searcher.FINISHED
+        self._running[trial_id] = trial
+        return {"id": trial.id + offset, "learner": trial.learner, "params": dict(trial.params)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        trial = self._running.pop(trial_id, None)
+        if trial is not None:
+            # A trial that was stopped early counts with the folds that it has: all losses are means over folds.
+            loss = None if error or not result else result.get("loss")
+            self._proposals.tell(trial.with_result(TrialState.COMPLETE, loss=loss))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the study's journal is what a killed study goes on from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("Ray Tune's own state is not kept; start the study again, it goes on by its journal")
+
+
+class Reports(tune.Callback):
+    """Tells of trials that brought nothing home: stopped early, or lost with their workers."""
+
+    def __init__(self, box: Any, steps: int) -> None:
+        self._box, self._steps = box, steps
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        done = (trial.last_result or {}).get("step", 0)
+        if done < self._steps:
+            self._tell(trial, TrialState.PRUNED, f"stopped after {done} of {self._steps} steps")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        lines = str(trial.get_error() or "").strip().splitlines()
+        self._tell(trial, TrialState.FAILED, f"its worker died: {lines[-1] if lines else 'no reason is known'}")
+
+    def _tell(self, trial: Any, state: TrialState, error: str) -> None:
+        seconds = float((trial.last_result or {}).get("time_total_s", 0.0))
+        ended = Trial(trial.config["id"], trial.config["learner"], trial.config["params"])
+        send(self._box, ended.with_result(state, error=error, seconds=seconds))
+
+
+class Stop(tune.Stopper):
+    """Ends Tune when the study takes nothing any more."""
+
+    def __init__(self, box: Any) -> None:
+        self._box, self._looked, self._stopped = box, 0.0, False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if not self._stopped and time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            self._stopped = bool(ray.get(self._box.stopped.remote()))
+        return self._stopped
+
+
+def make_scheduler(name: str, steps: int) -> Any:
+    """Make the scheduler of a name, for trials of so many steps; what they report counts them as "step"."""
+    common: dict[str, Any] = {"time_attr": "step", "metric": "loss", "mode": "min", "grace_period": 1}
+    if name == "asha":
+        return schedulers.AsyncHyperBandScheduler(**common, max_t=steps, reduction_factor=REDUCTION)
+    if name == "hyperband":
+        # In brackets of its own, which begin to stop at different steps. Ray's synchronous one pauses trials by
+        # checkpoints of their models, of which trials here have none.
+        return schedulers.AsyncHyperBandScheduler(**common, max_t=steps, reduction_factor=2, brackets=2)
+    if name == "median":
+        # It would pause trials, too, until there are enough to compare with.
+        return schedulers.MedianStoppingRule(**common, min_samples_required=3, min_time_slice=steps)
+    make: Any = schedulers.FIFOScheduler
+    return make()
+
+
+def make_trainable(evaluate: Shared[Evaluate], box: Any, steps: int) -> Callable[[dict[str, Any]], None]:
+    """Make the function that a worker runs for each trial."""
+
+    def trial(config: dict[str, Any]) -> None:
+        run_trial(config, evaluate.get(), box, steps)
+
+    return trial
+
+
+def run_trial(config: dict[str, Any], evaluate: Evaluate, box: Any, steps: int) -> None:
+    """Evaluate a trial step by step; what came of it goes home before the last report ends it."""
+    started = time.monotonic()
+    trial = Trial(config["id"], config["learner"], config["params"])
+    results = evaluate(trial)
+    for step in range(1, steps + 1):
+        try:
+            state, loss = next(results)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study; a learner may even exit
+            trial = replace(trial, seconds=time.monotonic() - started)
+            send(box, trial.with_result(TrialState.FAILED, error=f"{type(error).__name__}: {error}"))
+            # Raising it would start the trial again, as if its worker had died.
+            tune.report({"loss": math.nan, "step": 0})
+            return
+        if step == steps:
+            seconds = time.monotonic() - started
+            send(box, trial.with_result(TrialState.COMPLETE, loss=loss, seconds=seconds), state)
+        tune.report({"loss": loss if math.isfinite(loss) else math.nan, "step": step})

@@ -1,0 +1,1 @@
+"""The production guide's import path of optimizers."""
