@@ -37,6 +37,7 @@ def decide(*entries: Event, fresh: int = 5000, **settings: Any) -> str | None:
         pytest.param([entry("rejected", 49 * HOUR)], None, id="later than two days"),
         pytest.param([entry("rejected", 6 * DAY), entry("failed", 73 * HOUR)], "cooldown", id="four days after two"),
         pytest.param([entry("rejected", 6 * DAY), entry("promoted", 25 * HOUR)], None, id="a promotion starts anew"),
+        pytest.param([entry("rejected", 6 * DAY), entry("proposed", 25 * HOUR)], None, id="so does a proposal"),
         pytest.param([entry("rejected", 15 * DAY + i * DAY) for i in range(3, -1, -1)], "budget", id="four in a month"),
         pytest.param([entry("promoted", 31 * DAY - i) for i in range(9)], None, id="runs of last month"),
         pytest.param([entry("promoted", 3 * DAY, seconds=7200.0)], "budget", id="seconds of the month are spent"),

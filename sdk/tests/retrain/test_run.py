@@ -168,6 +168,37 @@ def test_roll_back_by_hand_moves_the_alias_at_once(world: World) -> None:
     assert world.champion == "1"
 
 
+# ---- a challenger that is tried first
+
+
+def test_challenger_is_tried_before_it_is_promoted(world: World) -> None:
+    world.traffic(600, turned=True)
+    proposed = world.retraining(canary=1e6).run().attributes
+    assert (proposed["stage"], proposed["version"], world.champion) == ("proposed", "2", "1")
+    assert world.registry.aliases(NAME)["challenger"] == "2"
+    assert world.retraining(canary=1e6).run().attributes["reason"] == "canary: version 2 is being tried"
+    assert world.retraining().run().attributes["reason"].startswith("canary: too few labels")
+    world.traffic(60, turned=True, seed=6)
+    promoted = world.retraining().run().attributes
+    assert (promoted["stage"], promoted["run"], promoted["previous"]) == ("promoted", proposed["run"], "1")
+    assert world.champion == "2"
+
+
+def test_challenger_that_does_worse_while_it_is_tried_is_rejected(world: World) -> None:
+    world.register(world.models[True])
+    world.registry.alias(NAME, "champion", "1")
+    world.retraining().history.write("proposed", "r", version="2", seconds=1.0)
+    world.traffic(60, turned=False)
+    told = world.retraining(canary=1e6).run(force=True).attributes
+    assert (told["stage"], world.champion) == ("rejected", "1")
+    assert world.retraining().history.proposal() is None
+
+
+def test_challenger_cannot_be_tried_on_rows_without_time(world: World) -> None:
+    with pytest.raises(SettingsError, match="time_column"):
+        world.retraining(ledger="", recent="rows.csv", canary=60.0).run()
+
+
 def test_too_few_labels_start_nothing_but_by_force(world: World) -> None:
     world.traffic(90, turned=True)
     world.traffic(500, turned=True, seed=6, labelled=False)

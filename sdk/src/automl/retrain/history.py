@@ -11,7 +11,7 @@ from automl_core import Event, Storage, decode, encode
 
 __all__ = ["ENDS", "History"]
 
-ENDS = ("promoted", "rejected", "failed")  # how a run ends
+ENDS = ("promoted", "proposed", "rejected", "failed")  # how a run ends; what was proposed is promoted or rejected later
 STAGES = (*ENDS, "started", "refused", "rolled_back")
 
 
@@ -72,4 +72,13 @@ class History:
                 return None
             if entry.attributes["stage"] == "promoted":
                 return {**entry.attributes, "time": entry.time}
+        return None
+
+    def proposal(self) -> Mapping[str, Any] | None:
+        """Return what was written of the challenger that is being tried, with its `time`; None without one."""
+        for entry in reversed(self.entries()):
+            if entry.attributes["stage"] == "proposed":
+                return {**entry.attributes, "time": entry.time}
+            if entry.attributes["stage"] in (*ENDS, "rolled_back"):
+                return None
         return None

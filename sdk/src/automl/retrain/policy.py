@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["attempts", "objection", "vain"]
 
 MONTH = 30 * 86_400.0
+FOUND = ("promoted", "proposed")  # a better model was found
 
 
 def objection(
@@ -46,20 +47,20 @@ def objection(
 
 
 def vain(entries: Sequence[Event]) -> int:
-    """Return how many runs in a row, up to now, promoted nothing."""
+    """Return how many runs in a row, up to now, found nothing better."""
     count = 0
     for entry in entries:
         if _counts(entry):
-            count = 0 if entry.attributes["stage"] == "promoted" else count + 1
+            count = 0 if entry.attributes["stage"] in FOUND else count + 1
     return count
 
 
 def attempts(entries: Sequence[Event]) -> int:
-    """Return how many challengers were compared since the last promotion."""
+    """Return how many challengers were compared since one was found better."""
     count = 0
     for entry in entries:
         stage = entry.attributes["stage"]
-        count = 0 if stage == "promoted" else count + (stage == "rejected")
+        count = 0 if stage in FOUND else count + (stage == "rejected")
     return count
 
 

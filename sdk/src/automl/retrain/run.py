@@ -52,7 +52,7 @@ class Retraining:
         self.history = History(storage, settings.name)
 
     def run(self, because: str = "", *, force: bool = False) -> Event:
-        """Return the journal's entry of what was decided: "refused", "rejected", "promoted", "rolled_back".
+        """Return the journal's entry of what was decided: "refused", "rejected", "proposed", "promoted", "rolled_back".
 
         Args:
             because: what asks for it, for the journal.
@@ -63,9 +63,13 @@ class Retraining:
             SettingsError: a setting is missing.
         """
         settings, recent = self.settings, Recent(self.settings)
-        rolled_back = self._watch_probation(recent, because)
-        if rolled_back is not None:
-            return rolled_back
+        if settings.canary and not recent.dated:
+            raise SettingsError(
+                "a canary needs rows that tell when they were predicted: set plugins.retrain.time_column."
+            )
+        decided = self._watch_probation(recent, because) or self._watch_canary(recent, because, force=force)
+        if decided is not None:
+            return decided
         entries = self.history.entries()
         lease = settings.time_limit * 3 + EXTRA
         if (other := self.history.running(lease=lease)) is not None:
@@ -125,6 +129,26 @@ class Retraining:
             comparison=found.to_json(),
         )  # fmt: skip
 
+    def _watch_canary(self, recent: Recent, because: str, *, force: bool) -> Event | None:
+        """Promote or reject a challenger that is being tried, when its time is over."""
+        last = self.history.proposal()
+        if last is None:
+            return None
+        left = self.settings.canary - max(0.0, time.time() - last["time"])
+        if left > 0 and not force:
+            return self.history.refuse(f"canary: version {last['version']} is being tried", because)
+        version, champion = self._champion()
+        rows = recent.read(champion, since=last["time"])
+        if rows is None or rows.num_rows < FEWEST:
+            return self.history.refuse(f"canary: too few labels to judge version {last['version']}", because)
+        challenger = load_version(self.registry, self.settings.name, last["version"])
+        found = compare(champion, challenger, rows.drop_columns(champion.target), rows[champion.target].to_pylist())
+        evidence = {"champion": version, "version": last["version"], "comparison": found.to_json()}
+        if found.gain <= 0:
+            return self.history.write("rejected", last["run"], reason="no better while it was tried", **evidence)
+        self.registry.alias(self.settings.name, self.settings.alias, last["version"])
+        return self.history.write("promoted", last["run"], previous=version, **evidence)
+
     # ---- a challenger
 
     def _work(self, run: str, recent: Recent, before: int) -> Event:
@@ -164,6 +188,8 @@ class Retraining:
         if best is None:
             return "rejected", evidence
         new = self._register(best[1], {"champion": version, "learned": best[2]})
+        if settings.canary:
+            return "proposed", {**evidence, "version": new, "learned": best[2]}
         self.registry.alias(name, settings.alias, new)
         return "promoted", {**evidence, "version": new, "previous": version, "learned": best[2]}
 

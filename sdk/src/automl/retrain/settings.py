@@ -47,4 +47,9 @@ class RetrainSettings(PluginSettings):
     longest_cooldown: float = Field(14 * DAY, ge=0, description="Where doubling ends.")
     runs: int = Field(4, ge=1, description="Runs in 30 days.")
     budget: float = Field(7200.0, gt=0, description="Seconds of all runs in 30 days.")
+    canary: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds that a better challenger has the alias `challenger` only; then promoted if it still is better.",
+    )
     probation: float = Field(7 * DAY, ge=0, description="Seconds in which a new champion may be rolled back.")
