@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from served import make_buyers, serving
 from automl import AutoML
 from automl.service import ServiceOptions
 from automl.serving.api import create_app, make_service
-from automl_core import PluginError, SettingsError
+from automl_core import PluginError, Plugins, SettingsError
 from automl_core.settings import load_settings
 
 pytest.importorskip("automl_starlette")
@@ -380,9 +381,30 @@ def test_wrong_share_is_told(places, share) -> None:
         make_service(places[0], challengers={places[1]: share})
 
 
-def test_challenger_that_is_the_champion_is_told(places) -> None:
-    with pytest.raises(SettingsError, match="same model"):
-        make_service(places[0], challengers={places[0]: 0.1})
+def test_champion_and_challenger_each_follow_their_alias_when_they_meet(places, rows, tmp_path: Path) -> None:
+    own = load_settings(trackers=("journal",), directory=str(tmp_path))
+    registry = Plugins(own).build("tracker", "journal")
+    one, two = (registry.register("m", Path(place)) for place in places)
+    registry.alias("m", "champion", one)
+    registry.alias("m", "challenger", one)  # as after a promotion
+    aliases = {"models:/m@challenger": 0.5}
+    service = make_service("models:/m@champion", challengers=aliases, settings=own)
+
+    def served() -> dict[str, bytes]:
+        service._watcher.look()
+        said = {answer.served for answer in (service.predict(rows[0]) for _ in range(60))}
+        assert len(said) == 2
+        return {"challenger" if one.version.startswith("challenger-") else "champion": one.token for one in said}
+
+    with service:
+        first, second = (service.add(place, name=place).token for place in places)
+        assert served() == {"champion": first, "challenger": first}
+        registry.alias("m", "challenger", two)
+        assert served() == {"champion": first, "challenger": second}
+        registry.alias("m", "champion", two)
+        assert served() == {"champion": second, "challenger": second}
+        registry.alias("m", "challenger", one)
+        assert served() == {"champion": second, "challenger": first}
 
 
 def test_challengers_of_the_environment_are_read(monkeypatch) -> None:

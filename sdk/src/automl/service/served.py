@@ -33,12 +33,14 @@ class Source:
     Attributes:
         locate: returns the path, which an alias of a registry may change from one call to the next.
         allow_pickle: see `automl.load_model`. key: a signature by it is required.
+        slot: begins each version's label, so that the same model in two slots is two versions; empty for none.
     """
 
     locate: Callable[[], str]
     version: str = ""
     allow_pickle: bool = False
     key: bytes | None = None
+    slot: str = ""
 
     def fingerprint(self) -> tuple[Any, ...]:
         """Return what differs when the model differs; cheap.
@@ -110,6 +112,7 @@ class Served:
             raise DataError(f"the model at {path} keeps changing while it is read; try again when it is written.")
         short = token.hex()[:8]
         version = f"{source.version}-{short}" if source.version and reloaded else source.version or short
+        version = f"{source.slot}-{short}" if source.slot else version
         return cls(name, version, model, token, source=source, fingerprint=before)
 
 

@@ -82,6 +82,7 @@ class PredictionService(Component):
         version: str = "",
         allow_pickle: bool = False,
         key: bytes | None = None,
+        slot: str = "",
     ) -> Served:
         """Serve a model, or the file or URI of one, which is read again when it changes.
 
@@ -91,12 +92,14 @@ class PredictionService(Component):
         Args:
             model: what `fit` gives, or a path, a URI, or `models:/name@alias` of the registry in the settings.
             version: what answers are labelled with; empty takes the first digits of the model's checksum.
+            slot: of a file or URI, in place of a version: labels are this and those digits. Aliases that may come to
+                point at one model, as champion and challenger do, need slots, or one takes the place of the other.
 
         Raises:
             DataError: see `automl.load_model`.
         """
         if isinstance(model, str | os.PathLike):
-            source = Source(locator(os.fspath(model), self.plugins), version, allow_pickle, key)
+            source = Source(locator(os.fspath(model), self.plugins), version, allow_pickle, key, slot)
             served = Served.load(name, source)
         else:
             served = serve_model(name, getattr(model, "model_", model), version)

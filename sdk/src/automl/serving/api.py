@@ -136,10 +136,9 @@ def _challenge(
     if min(challengers.values()) < 0 or rest <= 0:
         raise SettingsError(f"the challengers' shares {dict(challengers)} must be 0 or more, and sum to less than 1.")
     weights, shadows = {champion.version: rest}, []
-    for place, share in challengers.items():
-        version = service.add(place, name=champion.name, allow_pickle=allow_pickle).version
-        if version in weights or version in shadows:
-            raise SettingsError(f"the challenger {place} is the same model as another one in service.")
+    for number, (place, share) in enumerate(challengers.items(), 1):
+        slot = "challenger" if number == 1 else f"challenger{number}"
+        version = service.add(place, name=champion.name, allow_pickle=allow_pickle, slot=slot).version
         if share:
             weights[version] = share
         else:
