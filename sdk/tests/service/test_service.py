@@ -303,7 +303,10 @@ def test_damaged_file_leaves_the_old_model_in_service(model, rows, tmp_path, cap
     service.add(path)
     with service:
         path.write_bytes(b"no model")
-        time.sleep(0.2)
+        deadline = time.monotonic() + 60
+        while "stays in service" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # it is looked at again, and said no second time
         assert service.predict(rows[0]).rows == 1
     assert caplog.text.count("stays in service") == 1
 

@@ -39,7 +39,7 @@ FLUSH = 0.1  # seconds between two flushes
 log = logging.getLogger("automl.service")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # frozen, it would cost each request a microsecond
 class Seen:
     """One answered request; `request` is the id under which its truth may come."""
 
@@ -233,8 +233,7 @@ def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
         taken.append(one)
         rows += one.answer.rows
     said = np.concatenate([one.answer.said for one in taken])[:sample_rows] if taken else None
-    columns = [to_columns(one.data, served.model.names, one.answer.rows) for one in taken]
-    inputs = {name: [v for part in columns for v in part[name]][:sample_rows] for name in served.model.names}
+    inputs = gather(taken, served.model.names, sample_rows)
     return {
         "model": served.name,
         "version": served.version,
@@ -249,10 +248,23 @@ def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
     }
 
 
+def gather(taken: Sequence[Seen], names: Sequence[str], limit: int) -> dict[str, list[Any]]:
+    """Return the values by column of the first rows of several requests."""
+    if all(is_row(one.data, names, one.answer.rows) for one in taken):  # as nearly always: no columns of one value each
+        return to_columns([one.data for one in taken[:limit]], names, len(taken))
+    columns = [to_columns(one.data, names, one.answer.rows) for one in taken]
+    return {name: [v for part in columns for v in part[name]][:limit] for name in names}
+
+
+def is_row(data: Any, names: Sequence[str], rows: int) -> bool:
+    """Tell whether this is one row as a mapping of values, and not of columns."""
+    return rows == 1 and isinstance(data, Mapping) and not isinstance(data.get(names[0]), list | np.ndarray)
+
+
 def to_columns(data: Any, names: Sequence[str], rows: int) -> dict[str, list[Any]]:
     """Return the values by column of whatever an encoder takes."""
     if isinstance(data, Mapping):
-        if rows == 1 and not isinstance(data.get(names[0]), list | np.ndarray):
+        if is_row(data, names, rows):
             return {name: [data.get(name)] for name in names}
         return {name: _listed(data[name]) if name in data else [None] * rows for name in names}
     if isinstance(data, list | tuple):
