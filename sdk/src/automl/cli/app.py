@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from automl.cli.backup import backup, restore
 from automl.cli.command import DEBUG, Command, WithExamples, debug_option
 from automl.cli.demo import demo
 from automl.cli.doctor import doctor
@@ -99,6 +100,7 @@ def version() -> None:
 
 
 for item in (
+    backup,
     demo,
     doctor,
     drift,
@@ -109,6 +111,7 @@ for item in (
     plugins,
     registry,
     report,
+    restore,
     retrain,
     serve,
     settings,
