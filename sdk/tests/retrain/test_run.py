@@ -134,7 +134,7 @@ def test_earlier_rows_are_learned_from_and_judged_on(world: World) -> None:
 
 def test_challenger_that_forgets_is_refused(world: World) -> None:
     earlier = world.folder / "train.parquet"
-    pq.write_table(pa.table(make(600, 0)), earlier)
+    pq.write_table(pa.table(make(200, 0)), earlier)  # few beside the recent ones, which contradict them
     world.traffic(600, turned=True)
     told = world.retraining(data=str(earlier), forget=0.1, time_limit=8.0).run().attributes
     assert told["stage"] == "rejected"
