@@ -19,6 +19,7 @@ class JoiningTransport:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._head = b""
+        self.is_closing = transport.is_closing  # asked for each request: not by way of __getattr__
 
     def write(self, data: bytes) -> None:
         if self._head:
