@@ -1,11 +1,12 @@
 """The search and the executor beside bare Ray, early stopping, and scaling: `pytest -s tests/benchmarks/bench_ray.py`.
 
-$AUTOML_BENCH_TRIALS trials each, 400 by default; $AUTOML_BENCH_SLOTS, 64 by default, is where scaling ends.
+$BENCH_TRIALS trials each, 400 by default; $BENCH_SLOTS, 64 by default, is where scaling ends.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray import cloudpickle
 from sklearn.datasets import load_breast_cancer, load_digits, make_friedman1
 
 from automl import AutoML
@@ -26,9 +28,11 @@ from automl_ray.optimizer import RayTuneOptimizer
 from automl_ray.settings import RayTuneSettings
 
 pytestmark = pytest.mark.benchmark
-TRIALS = int(os.environ.get("AUTOML_BENCH_TRIALS", "400"))
-SLOTS = int(os.environ.get("AUTOML_BENCH_SLOTS", "64"))
+TRIALS = int(os.environ.get("BENCH_TRIALS", "400"))
+SLOTS = int(os.environ.get("BENCH_SLOTS", "64"))
 STEPS = 5
+# Workers need not find this module.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 WAIT = 2.0  # seconds that a trial waits instead of computing
 
 

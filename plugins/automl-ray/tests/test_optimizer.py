@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from ray import cloudpickle
 
 from automl_core import Choice, ComponentUnavailable, Float, Search, Space, Trial, TrialState
 from automl_core.testing import PluginConformance, SearchConformance
@@ -17,6 +19,8 @@ from automl_ray.optimizer import RayTuneOptimizer
 from automl_ray.settings import RayTuneSettings
 
 STEPS = 5
+# Workers need not find this module.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
 LINE = {"line": Space({"x": Float(0.0, 1.0)})}
 
 
@@ -160,3 +164,18 @@ def test_pbt_is_refused_with_what_to_use_instead() -> None:
 def test_doctor_looks_at_the_cluster(cluster: Cluster) -> None:
     (finding,) = RayTuneOptimizer().diagnose()
     assert "2 CPUs of this machine only" in finding.said
+
+
+class Elsewhere:
+    """Cannot be unpickled in a worker, as where a machine lacks a package of the driver's."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return __import__, ("not_installed_there",)
+
+
+def test_evaluation_that_a_worker_cannot_load_fails_with_the_reason(cluster: Cluster) -> None:
+    driven = drive(Elsewhere(), trials=2)
+    assert len(driven) == 2
+    for trial, _ in driven:
+        assert trial.state == TrialState.FAILED
+        assert "No module named 'not_installed_there'" in str(trial.error)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RayTuneOptimizer"]
 
 POLL = 0.5  # seconds that a look for what ended waits for it
+LOST = 120.0  # seconds without an answer after which the cluster counts as lost
 GRACE = 0.5  # seconds that Ray Tune gets to wind up when the time is over
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files of every trial, in three formats
@@ -121,6 +122,8 @@ class _Run:
         self.cluster, self.deadline, self.stack = cluster, deadline, stack
         self.error: BaseException | None = None
         self.box: Any = None
+        self._asked: Any = None
+        self._heard = 0.0
         self.thread = Thread(target=self._fit, name="automl-raytune", daemon=True)
 
     def prepare(
@@ -138,12 +141,13 @@ class _Run:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         from automl_ray import tuning
+        from automl_ray.box import Box
         from automl_ray.tasks import RayShared
 
         ray = self.cluster.ray
         # With this driver, or the head it speaks to, rather than on a machine that may be taken away.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self.box = ray.remote(num_cpus=0)(tuning.Box).options(scheduling_strategy=here).remote()
+        self.box = ray.remote(num_cpus=0)(Box).options(scheduling_strategy=here).remote()
         shared = RayShared(evaluate, ray.put(evaluate))
         trainable = tuning.make_trainable(shared, self.box, steps)
         self.tuner = tune.Tuner(
@@ -181,30 +185,44 @@ class _Run:
     def results(self) -> Iterator[tuple[Trial, Any]]:
         """Yield what ended, until Ray Tune is done or the time is up."""
         self.thread.start()
+        self._heard = time.monotonic()
         yielded: set[int] = set()
-        over = False
-        while not over:
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                self.thread.join(GRACE)
-                over = True
-            over = over or not self.thread.is_alive()
-            for trial, state in self._take(0.0 if over else POLL):
-                if trial.id not in yielded:  # a worker may die after it sent its result, and the trial run again
-                    yielded.add(trial.id)
-                    yield trial, state
+        for trial, state in self._arrivals():
+            if trial.id not in yielded:  # a worker may die after it sent its result, and the trial run again
+                yielded.add(trial.id)
+                yield trial, state
         if self.error is not None:
             raise AutoMLError(f"Ray Tune ended with an error: {self.error}") from self.error
 
-    def _take(self, seconds: float) -> list[tuple[Trial, Any]]:
+    def _arrivals(self) -> Iterator[tuple[Trial, Any]]:
+        while self.thread.is_alive():
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                self.thread.join(GRACE)
+                yield from self._take(0.0, GRACE)
+                return
+            yield from self._take(POLL, 2 * POLL)
+        # What was asked last may have been answered before the last trial ended.
+        for _ in range(2):
+            yield from self._take(0.0, LOST)
+
+    def _take(self, seconds: float, patience: float) -> list[tuple[Trial, Any]]:
+        """Return what is in the box, or comes within so many seconds; nothing where the box is slow to answer."""
         from automl_ray.tasks import unpack
 
+        ray = self.cluster.ray
         try:
-            return [unpack(item) for item in self.cluster.ray.get(self.box.take.remote(seconds), timeout=30 + seconds)]
-        except (self.cluster.ray.exceptions.RayError, ConnectionError) as error:
+            self._asked = self._asked or self.box.take.remote(seconds)
+            if not ray.wait([self._asked], timeout=patience)[0]:
+                if time.monotonic() - self._heard > LOST:
+                    raise TimeoutError(f"no answer for {LOST:.0f} s")
+                return []
+            items, self._asked, self._heard = ray.get(self._asked), None, time.monotonic()
+        except (ray.exceptions.RayError, ConnectionError, TimeoutError) as error:
             raise ComponentUnavailable(
                 f"the Ray cluster at {self.cluster.address or 'this machine'} is lost: {error} Start the study again: it "
                 "goes on where it stopped."
             ) from error
+        return [unpack(item) for item in items]
 
     def stop(self) -> None:
         """Let Ray Tune end; it does within seconds, and with the connection at the latest."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -22,45 +20,12 @@ if TYPE_CHECKING:
     from automl_core import Evaluate
     from automl_ray.proposals import Proposals
 
-__all__ = ["Box", "Reports", "Stop", "Suggestions", "make_scheduler", "make_trainable"]
+__all__ = ["Reports", "Stop", "Suggestions", "make_scheduler", "make_trainable"]
 
 # It misses the files that are not written, one line for each trial.
 logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.CRITICAL)
 REDUCTION = 4  # of the trials that reach a rung, one in so many goes on: Ray's and the paper's choice
 LOOK = 0.5  # seconds between two looks whether to stop
-
-
-class Box:
-    """An actor that holds what ended until the study takes it, and whether to stop.
-
-    A queue of Ray's would take one item a call, and could not tell Tune, which may run on another machine, to stop.
-    """
-
-    def __init__(self) -> None:
-        self._items: list[bytes] = []
-        self._filled = asyncio.Event()
-        self._stopped = False
-
-    async def put(self, item: bytes) -> None:
-        self._items.append(item)
-        self._filled.set()
-
-    async def take(self, seconds: float) -> list[bytes]:
-        """Return all there is, or wait for the first."""
-        if not self._items and seconds > 0:
-            try:
-                await asyncio.wait_for(self._filled.wait(), seconds)
-            except TimeoutError:
-                return []
-        items, self._items = self._items, []
-        self._filled.clear()
-        return items
-
-    async def stop(self) -> None:
-        self._stopped = True
-
-    async def stopped(self) -> bool:
-        return self._stopped
 
 
 def send(box: Any, trial: Trial, state: Any = None) -> None:
@@ -117,7 +82,7 @@ class Reports(tune.Callback):
         self._tell(trial, TrialState.FAILED, f"its worker died: {lines[-1] if lines else 'no reason is known'}")
 
     def _tell(self, trial: Any, state: TrialState, error: str) -> None:
-        seconds = float((trial.last_result or {}).get("time_total_s", 0.0))
+        seconds = float((trial.last_result or {}).get("seconds", 0.0))
         ended = Trial(trial.config["id"], trial.config["learner"], trial.config["params"])
         send(self._box, ended.with_result(state, error=error, seconds=seconds))
 
@@ -158,26 +123,30 @@ def make_trainable(evaluate: Shared[Evaluate], box: Any, steps: int) -> Callable
     """Make the function that a worker runs for each trial."""
 
     def trial(config: dict[str, Any]) -> None:
-        run_trial(config, evaluate.get(), box, steps)
+        run_trial(config, evaluate, box, steps)
 
     return trial
 
 
-def run_trial(config: dict[str, Any], evaluate: Evaluate, box: Any, steps: int) -> None:
+def run_trial(config: dict[str, Any], evaluate: Shared[Evaluate], box: Any, steps: int) -> None:
     """Evaluate a trial step by step; what came of it goes home before the last report ends it."""
-    started = time.monotonic()
+    seconds = 0.0
     trial = Trial(config["id"], config["learner"], config["params"])
-    results = evaluate(trial)
+    results: Iterator[tuple[Any, float]] | None = None
     for step in range(1, steps + 1):
+        started = time.monotonic()
         try:
+            # A machine that lacks a package of the driver's fails here.
+            results = results or evaluate.get()(trial)
             state, loss = next(results)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study; a learner may even exit
-            trial = replace(trial, seconds=time.monotonic() - started)
-            send(box, trial.with_result(TrialState.FAILED, error=f"{type(error).__name__}: {error}"))
+            seconds += time.monotonic() - started
+            failed = trial.with_result(TrialState.FAILED, error=f"{type(error).__name__}: {error}", seconds=seconds)
+            send(box, failed)
             # Raising it would start the trial again, as if its worker had died.
             tune.report({"loss": math.nan, "step": 0})
             return
+        seconds += time.monotonic() - started
         if step == steps:
-            seconds = time.monotonic() - started
             send(box, trial.with_result(TrialState.COMPLETE, loss=loss, seconds=seconds), state)
-        tune.report({"loss": loss if math.isfinite(loss) else math.nan, "step": step})
+        tune.report({"loss": loss if math.isfinite(loss) else math.nan, "step": step, "seconds": seconds})

@@ -1,0 +1,40 @@
+"""The way home for what ended: an actor between Ray Tune and the study. Imports nothing, as it must be there first."""
+
+from __future__ import annotations
+
+import asyncio
+
+__all__ = ["Box"]
+
+
+class Box:
+    """An actor that holds what ended until the study takes it, and whether to stop.
+
+    A queue of Ray's would take one item a call, and could not tell Tune, which may run on another machine, to stop.
+    """
+
+    def __init__(self) -> None:
+        self._items: list[bytes] = []
+        self._filled = asyncio.Event()
+        self._stopped = False
+
+    async def put(self, item: bytes) -> None:
+        self._items.append(item)
+        self._filled.set()
+
+    async def take(self, seconds: float) -> list[bytes]:
+        """Return all there is, or wait for the first."""
+        if not self._items and seconds > 0:
+            try:
+                await asyncio.wait_for(self._filled.wait(), seconds)
+            except TimeoutError:
+                return []
+        items, self._items = self._items, []
+        self._filled.clear()
+        return items
+
+    async def stop(self) -> None:
+        self._stopped = True
+
+    async def stopped(self) -> bool:
+        return self._stopped
