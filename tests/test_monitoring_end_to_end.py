@@ -72,8 +72,8 @@ def until(found: Callable[[], Any], what: str) -> Any:
         try:
             if result := found():
                 return result
-        except httpx.TransportError:
-            pass  # not up yet
+        except (httpx.TransportError, sqlite3.OperationalError):
+            pass  # the server, or its ledger, is not there yet
         time.sleep(0.2)
     pytest.fail(f"{what} did not happen in {PATIENCE} seconds")
 

@@ -78,15 +78,19 @@ class Cluster:
             _knock(self.address, min(self.timeout, 10.0))
             _authenticate()
             options["address"] = self.address
-        try:
-            self.ray.init(log_to_driver=False, configure_logging=False, **options)
-        except Exception as error:  # Ray has no class of its own for it
-            self.ray.shutdown()
-            where = f"at {self.address}" if self.address else "on this machine"
-            raise ComponentUnavailable(
-                f"no Ray cluster answers {where}: {error} Start one with `ray start --head`, or leave the address out to "
-                "use this machine."
-            ) from error
+        # Ray gives its processes 30 s to start, which a busy machine may not keep the first time.
+        for last in (True,) if self.address else (False, True):
+            try:
+                self.ray.init(log_to_driver=False, configure_logging=False, **options)
+                return
+            except Exception as error:  # Ray has no class of its own for it
+                self.ray.shutdown()
+                if last or "timed out during startup" not in str(error):
+                    where = f"at {self.address}" if self.address else "on this machine"
+                    raise ComponentUnavailable(
+                        f"no Ray cluster answers {where}: {error} Start one with `ray start --head`, or leave the "
+                        "address out to use this machine."
+                    ) from error
 
     @property
     def alive(self) -> bool:

@@ -46,7 +46,7 @@ def save_model(
 
 
 def dump_model(model: Model, *, key: bytes | None = None) -> bytes:
-    """Return the bytes of a model's file; equal models saved at the same time give equal bytes."""
+    """Return the bytes of a model's file, the same each time; `created` is when there were any first."""
     writer = ArrayWriter()
     members: dict[str, bytes] = {}
     predictor = model.predictor
@@ -54,7 +54,7 @@ def dump_model(model: Model, *, key: bytes | None = None) -> bytes:
     manifest = {
         "producer": PRODUCER,
         "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": str(model.info.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))),
         "versions": _versions(),
         "task": model.task,
         "target": model.target,
