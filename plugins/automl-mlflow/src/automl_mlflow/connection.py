@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -70,7 +71,13 @@ class Connection:
 
             # It tells of each new database, in the middle of somebody's progress bar.
             logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-            return MlflowClient(self.uri, self.uri)
+            if not self.local:
+                return MlflowClient(self.uri, self.uri)
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # of two that make the tables at once, one would fail
+                client = MlflowClient(self.uri, self.uri)
+                client.get_experiment_by_name(self.config.experiment_name)
+                return client
 
     def check(self) -> None:
         """Ask a server whether it is there; a database is asked at its first use.

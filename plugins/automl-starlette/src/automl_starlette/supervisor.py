@@ -7,13 +7,16 @@ connection, nothing for each request.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import selectors
 import signal
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -26,6 +29,7 @@ __all__ = ["Supervisor"]
 AT_ONCE = 64  # connections accepted before looking after workers again
 PATIENCE = 30.0  # seconds in which a worker that died before it was ready is not started a fourth time
 RETRY = 0.05
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # of Linux; Python has no names for them
 log = logging.getLogger("automl.server")
 
 
@@ -193,6 +197,9 @@ class Supervisor:
             except OSError as error:  # out of file descriptors, or the client is gone
                 log.warning("a connection cannot be accepted: %s", error)
                 return False
+            if self._stopping:
+                with suppress(OSError):  # it has no filter
+                    connection.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
             if not self._hand_over(connection):
                 self._orphans.append(connection)
         return True
@@ -222,6 +229,7 @@ class Supervisor:
         until = monotonic() + seconds
         while self._stopping == 1 and (left := until - monotonic()) > 0:
             self._step(left)
+        _drop_new(self._listener)
         while self._accept():
             pass
 
@@ -242,3 +250,14 @@ class Supervisor:
                 child.channel.send(order)
             except OSError:
                 continue  # it has ended already: its channel says so next
+
+
+def _drop_new(listener: socket.socket) -> None:
+    """Let the kernel drop what would open another connection.
+
+    One that it takes between the last `accept` and `close` would be reset with its first request under way; so it is
+    refused, when its client tries again. One that is just being made has the filter too, and `_accept` takes it off.
+    """
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # one instruction: keep no byte
+    with suppress(OSError):  # not Linux
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop)))
