@@ -155,6 +155,7 @@ def test_pyfunc_predicts_the_same(
 ) -> None:
     use_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which MLflow sets, and which must not outlive the test
+    monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts by default
     pytest.importorskip("pandas")
     import mlflow
 
