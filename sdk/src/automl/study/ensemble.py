@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -50,7 +52,7 @@ def choose_weights(
     weight: NDArray[np.float64] | None = None,
     seed: int = 0,
     limit: int = 16,
-    deadline: Callable[[], bool] = lambda: False,
+    left: Callable[[], float] = lambda: math.inf,
 ) -> Ensemble:
     """Choose how to mix members; each is numbers (rows,) or probabilities (rows, classes), out of fold.
 
@@ -60,7 +62,7 @@ def choose_weights(
 
     Args:
         limit: at most so many members compete, the best by their own loss.
-        deadline: tells whether to hurry; then there is no nested comparison.
+        left: seconds for the nested comparison; where it would take longer, there is none.
     """
     rows = _sample_rows(len(target), seed)
     y, w = target[rows], None if weight is None else weight[rows]
@@ -70,7 +72,7 @@ def choose_weights(
     if len(kept) == 1:
         return Ensemble(_spread(np.ones(1), kept, len(stack)), "single", losses[kept[0]], losses[kept[0]], {})
     problem = _Problem(stack[kept], y, w, metric, losses[kept])
-    nested = {} if deadline() else _nested(problem, seed, deadline)
+    nested = {} if left() <= 0 else _nested(problem, seed, left)
     method = _surest(nested) if nested else DEFAULT
     weights = _shrink(METHODS[method](problem), len(y)) if method in ("greedy", "simplex") else METHODS[method](problem)
     loss = problem.loss(weights)
@@ -175,17 +177,19 @@ METHODS: dict[str, Callable[[_Problem], Weights]] = {
 # ---- guards
 
 
-def _nested(problem: _Problem, seed: int, deadline: Callable[[], bool]) -> dict[str, list[float]]:
+def _nested(problem: _Problem, seed: int, left: Callable[[], float]) -> dict[str, list[float]]:
     label = np.random.default_rng(seed).permutation(len(problem.target)) % NESTED
     found: dict[str, list[float]] = {name: [] for name in METHODS}
     for part in range(NESTED):
+        began = time.monotonic()
         inner, outer = problem.take(np.flatnonzero(label != part)), problem.take(np.flatnonzero(label == part))
         for name, method in METHODS.items():
             weights = method(inner)
             if name in ("greedy", "simplex"):
                 weights = _shrink(weights, len(inner.target))
             found[name].append(outer.loss(weights))
-        if deadline():
+        rest = NESTED - part - 1
+        if rest and rest * (time.monotonic() - began) > left():
             return {}
     return found
 

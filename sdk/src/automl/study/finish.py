@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -73,11 +74,13 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
     while True:
         ensemble = choose_weights(
             [stack[i] for i in left], target, metric, weight=mass, seed=seed,
-            deadline=lambda: loop.clock.left < 0.3 * loop.plan.reserve,
+            left=lambda: loop.clock.left - 0.3 * loop.plan.reserve,
         )  # fmt: skip
         chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
         curves = _curves(chosen)  # before the folds' models go
-        over = _thin(chosen, predict_time_limit, flats, loop.plan.refit or refit_all)
+        over = _thin(
+            chosen, predict_time_limit, flats, refit=loop.plan.refit or refit_all, seconds=max(loop.clock.left, 0.0)
+        )
         if over is None:
             break
         left = [i for i in left if members[i] is not over]
@@ -132,19 +135,23 @@ class _Flats:
         return float(len(flat.roots) * (TREE_MICROSECONDS + VALUE_MICROSECONDS * flat.values.shape[1]))
 
 
-def _thin(chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, refit: bool) -> Member | None:
-    """Keep as many parts of each member as the limit allows, at least `FEWEST_PARTS`.
+def _thin(
+    chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, *, refit: bool, seconds: float
+) -> Member | None:
+    """Keep as many parts of each member as the limit allows, at least `FEWEST_PARTS`, and as can be flattened in time.
 
     Fewer models of the same members cost less accuracy than fewer members. Returns the member that costs most for its
     weight where even that is over the limit, and then changes nothing.
     """
-    if limit is None:
-        return None
-    costs = [float(np.mean([flats.microseconds(fit) for fit in member.fits.values()])) for member, _ in chosen]
+    began = time.monotonic()
+    costs = [flats.microseconds(member.fits[min(member.fits)]) for member, _ in chosen]
+    each = time.monotonic() - began  # of one part of all members, nothing where they were made already
     parts = max(len(member.fits) for member, _ in chosen)
-    kept = parts if refit else min(parts, int(limit / max(sum(costs), 1e-9)))
-    if len(chosen) > 1 and (sum(costs) > limit if refit else kept < min(FEWEST_PARTS, parts)):
+    kept = parts if refit or limit is None else min(parts, int(limit / max(sum(costs), 1e-9)))
+    if limit is not None and len(chosen) > 1 and (sum(costs) > limit if refit else kept < min(FEWEST_PARTS, parts)):
         return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+    if parts * each > seconds:
+        kept = min(kept, 1 + int(seconds / each))
     for member, _ in chosen:
         member.fits = dict(sorted(member.fits.items())[: max(kept, 1)])
     return None
