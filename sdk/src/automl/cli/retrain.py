@@ -46,8 +46,8 @@ def retrain(
 ) -> None:  # fmt: skip
     """Fit a challenger of the model NAME on labelled traffic, and promote it if it beats the champion.
 
-    Labelled traffic is what a server joined in its ledger, or a table. The models are those of the registry in the settings (AUTOML_TRACKERS=journal); further settings are in
-    [plugins.retrain].
+    Labelled traffic is what a server joined in its ledger, or a table. The models are those of the registry in the
+    settings (AUTOML_TRACKERS=journal); further settings are in [plugins.retrain].
     """
     from automl.artifact.registered import find_registry
     from automl.retrain.history import History

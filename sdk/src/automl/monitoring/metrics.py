@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from automl_core.errors import PluginError
+from automl.plugged import plugged
 
 if TYPE_CHECKING:
     from automl_drift.detector import DriftDetector
@@ -14,22 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DriftDetector", "MetricsCollector", "PerformanceMonitor"]
 
-_HOMES = {
-    "DriftDetector": ("drift", "automl_drift.detector"),
-    "MetricsCollector": ("prometheus", "automl_prometheus.collector"),
-    "PerformanceMonitor": ("drift", "automl_drift.performance"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    extra, module = _HOMES[name]
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
-            raise
-        raise PluginError(
-            f"{name} comes with a plugin that is not installed: pip install 'automl-sdk[{extra}]'"
-        ) from error
+__getattr__ = plugged(
+    __name__,
+    {
+        "DriftDetector": "automl_drift.detector",
+        "MetricsCollector": "automl_prometheus.collector",
+        "PerformanceMonitor": "automl_drift.performance",
+    },
+)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from automl_core.errors import PluginError
+from automl.plugged import plugged
 
 if TYPE_CHECKING:
     from automl_mlflow.settings import MLflowConfig
@@ -13,17 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["MLflowConfig", "MLflowTracker"]
 
-_HOMES = {"MLflowConfig": "automl_mlflow.settings", "MLflowTracker": "automl_mlflow.tracker"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name != "automl_mlflow":
-            raise
-        raise PluginError(
-            f"{name} comes with a plugin that is not installed: pip install 'automl-sdk[mlflow]'"
-        ) from error
+__getattr__ = plugged(__name__, {"MLflowConfig": "automl_mlflow.settings", "MLflowTracker": "automl_mlflow.tracker"})
