@@ -240,6 +240,10 @@ X_train, y_train = load_breast_cancer(return_X_y=True, as_frame=True)
     try:
         with running(tmp_path, str(command), *words, port=client):
             score, trials = run(path, env={"AUTOML_DIRECTORY": str(tmp_path)})
+    except AssertionError as error:
+        for log in Path(folder).glob("session_2*/logs/ray_client_server*.err"):
+            error.add_note(f"{log.name}: {log.read_text()[-3000:]}")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert score > 0.95

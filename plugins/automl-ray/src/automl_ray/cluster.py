@@ -26,6 +26,7 @@ _ENVIRONMENT = {
     # A task that was killed for its memory would otherwise run again for ever.
     "RAY_task_oom_retries": "1",
 }
+_STARTING = ("timed out during startup", "Starting Ray client server failed")
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _lock = threading.Lock()
 _users = 0  # clusters of this process that hold the connection that one of them made
@@ -78,14 +79,15 @@ class Cluster:
             _knock(self.address, min(self.timeout, 10.0))
             _authenticate()
             options["address"] = self.address
-        # Ray gives its processes 30 s to start, which a busy machine may not keep the first time.
-        for last in (True,) if self.address else (False, True):
+        # Ray gives its processes 30 s to start, which a busy machine may not keep the first time; and the one that a head
+        # starts for each client may end while the head itself is starting.
+        for last in (False, True):
             try:
                 self.ray.init(log_to_driver=False, configure_logging=False, **options)
                 return
             except Exception as error:  # Ray has no class of its own for it
                 self.ray.shutdown()
-                if last or "timed out during startup" not in str(error):
+                if last or not any(words in str(error) for words in _STARTING):
                     where = f"at {self.address}" if self.address else "on this machine"
                     raise ComponentUnavailable(
                         f"no Ray cluster answers {where}: {error} Start one with `ray start --head`, or leave the "
