@@ -83,3 +83,49 @@ def test_a_study_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
     # one fit per slot that had finished but was not on record yet.
     fits = log.read_text().splitlines()
     assert len(fits) - len(set(fits)) <= 2 * kills
+
+
+LATE = """
+import json, os, signal, sys
+from sklearn.datasets import load_breast_cancer
+from automl import AutoML
+from automl.study import frame, loop, run
+from automl_core.settings import load_settings
+
+directory, log = sys.argv[1:3]
+X, y = load_breast_cancer(return_X_y=True)
+settings = load_settings(learners=("lightgbm", "sklearn.linear"), directory=directory)
+fit_part = frame.fit_part
+
+def spy(shared, order):
+    fitted = fit_part(shared, order)
+    with open(log, "a") as file:
+        file.write(f"{order.learner.__class__.__name__} {sorted(order.params.items())} {order.view} {order.part}\\n")
+    return fitted
+
+loop.fit_part = spy
+if not os.path.exists(directory + "/killed"):
+    def finish(*args, **kwargs):
+        open(directory + "/killed", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    run.finish = finish
+engine = AutoML(time_limit=8, n_jobs=2, settings=settings).fit(X[:400], y[:400])
+tried = sum(row["state"] == "complete" for row in engine.leaderboard())
+print(json.dumps({"score": engine.score(X[400:], y[400:]), "tried": tried}))
+"""
+
+
+@pytest.mark.slow
+def test_a_study_killed_when_its_time_was_up_ends_with_what_it_had(tmp_path):
+    script, log = tmp_path / "study.py", tmp_path / "log"
+    script.write_text(LATE)
+    first = run(tmp_path / "directory", script, log)
+    first.communicate(timeout=100)
+    assert first.returncode == -signal.SIGKILL
+    fitted = log.read_text().splitlines()
+    out, err = run(tmp_path / "directory", script, log).communicate(timeout=100)
+    assert out, err
+    assert not set(fitted) & set(log.read_text().splitlines()[len(fitted) :])
+    found = json.loads(out)
+    assert found["score"] > 0.9
+    assert found["tried"] >= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -101,7 +101,11 @@ _RECORDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Event, Fold, 
 
 def encode(record: Study | Trial | Fold | Event) -> bytes:
     """Encode a record as one line of UTF-8 JSON; numbers that are not finite become null."""
-    body = {"v": FORMAT, "record": type(record).__name__, **_plain(asdict(record))}
+    body = {
+        "v": FORMAT,
+        "record": type(record).__name__,
+        **_plain({f.name: getattr(record, f.name) for f in fields(record)}),
+    }
     return json.dumps(body, separators=(",", ":"), allow_nan=False, default=str).encode()
 
 

@@ -143,9 +143,7 @@ def _take(loop: Loop, trial: Trial, proposal: Proposal | None, fits: Sequence[Fi
     if trial.state != TrialState.COMPLETE or fits is None:
         loop.end(member, trial.state, error=trial.error, seconds=trial.seconds)
         return
-    for fit in fits:
-        loop.keep(member, fit)
-    loop.complete(member, fits)
+    loop.complete(member, [loop.keep(member, fit) for fit in fits])
 
 
 def _take_restored(loop: Loop, search: Drives) -> None:

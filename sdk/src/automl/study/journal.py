@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,15 +166,16 @@ class Journal:
     def tell(self, trial: Trial) -> None:
         self._append(trial)
 
-    def keep(self, member: Member, fitted: Fitted, learner: Learner, columns: int) -> None:
+    def keep(self, member: Member, fitted: Fitted, learner: Learner, columns: int) -> Fitted:
         """Put a fitted part on record: its arrays first, then the line that says they are there.
 
-        A model that is neither flat nor portable is not kept, and is fitted again after a kill.
+        A model that is neither flat nor portable is not kept, and is fitted again after a kill. Returns the part to go
+        on with: flat where nothing of it is to be cut off, which takes less memory than a library's own objects.
         """
         from automl.study.finish import flatten
 
         if self._broken or fitted.base:
-            return
+            return fitted
         arrays: dict[str, Any] = {}
         whole = _uncut(fitted)
         flat = flatten(whole, columns)
@@ -185,7 +187,7 @@ class Journal:
         elif isinstance(learner, Portable) and not fitted.derived:
             arrays["model"] = np.frombuffer(learner.dump(fitted.model), dtype=np.uint8)
         else:
-            return
+            return fitted
         buffer = io.BytesIO()
         np.savez(
             buffer, prediction=np.asarray(fitted.prediction), curve=np.array(fitted.curve or [], dtype=np.float64),
@@ -196,6 +198,10 @@ class Journal:
         self._guard(self._storage.put, self._blob(key, fitted.part), buffer.getvalue())
         elapsed = time.monotonic() - self._started
         self._append(Fold(member.trial.id, fitted.part, None, fitted.seconds, fitted.model.rounds, key, elapsed))
+        if flat is None or fitted.curve is not None:
+            return fitted
+        model = RestoredModel(flat, None, fitted.model.rounds)
+        return replace(fitted, model=model, keep=np.arange(columns, dtype=np.int32), derived=(), base=True)
 
     def finish(self) -> None:
         """Forget the study: its answer is out, and the same command is to look again."""
@@ -221,8 +227,6 @@ class Journal:
 
 
 def _uncut(fitted: Fitted) -> Fitted:
-    from dataclasses import replace
-
     model = fitted.model
     return replace(fitted, model=model.cut(len(model.curve))) if isinstance(model, Staged) else fitted
 

@@ -81,7 +81,7 @@ class Loop:
 
     Args:
         tell: called with each trial as it starts (running) and ends; it journals and notifies.
-        keep: called with (member, fitted) for every fitted part before it counts.
+        keep: called with (member, fitted) for every fitted part before it counts; returns the part that counts.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Loop:
         learners: Mapping[str, Learner],
         recipe: Callable[[str], Recipe],
         tell: Callable[[Member], None],
-        keep: Callable[[Member, Fitted], None],
+        keep: Callable[[Member, Fitted], Fitted],
         max_trials: int | None = None,
     ) -> None:
         self.frame, self.shared, self.executor = frame, shared, executor
@@ -123,6 +123,7 @@ class Loop:
     def run(self) -> None:
         """Run to the end; what still runs then is left to itself."""
         try:
+            self._take_back()
             while True:
                 self._fill()
                 if not self._flights:
@@ -136,6 +137,27 @@ class Loop:
             for member in self.members:
                 if member.trial.state == TrialState.RUNNING:
                     self.end(member, TrialState.PRUNED, error="the time was up")
+
+    def _take_back(self) -> None:
+        """Take what an earlier run fitted before anything else is: the time may not suffice to come to it in turn.
+
+        Without a clock it is taken in its turn, so that all is as if there had been one run.
+        """
+        if not self._timed or not self.restored:
+            return
+        proposals, self.proposals = self.proposals, []
+        for proposal in proposals:
+            candidate = proposal.candidate
+            if trial_key(proposal.learner, candidate.params, candidate.view) in self.restored:
+                self.restore(self.open_member(proposal.learner, candidate, "portfolio"))
+            else:
+                self.proposals.append(proposal)
+        views = {BASE, *(proposal.candidate.view for proposal in proposals)}
+        for trial in self.searched:
+            for view in views:
+                if trial_key(trial.learner, trial.params, view) in self.restored:
+                    candidate = Candidate(dict(trial.params), SEARCH_RANK, view)
+                    self.restore(self.open_member(trial.learner, candidate, "search"))
 
     def _fill(self) -> None:
         while len(self._flights) < self._slots and self.clock.search_left > 0:
@@ -326,8 +348,7 @@ class Loop:
         if flight.settling:
             self.complete(member, result)
             return
-        self.keep(member, result)
-        member.fits[result.part] = result
+        member.fits[result.part] = self.keep(member, result)
         if member.trial.state == TrialState.RUNNING:
             self._go_on(member, flight)
 

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -54,6 +54,9 @@ __all__ = ["Outcome", "Problem", "run_study"]
 PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
 REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": 1000.0}
 IMPORT_SECONDS = 3.0
+RESUMED_SHARE = (
+    0.8  # of the time limit, that earlier runs of a study may have used up at most: the end takes its time too
+)
 log = logging.getLogger("automl.study")
 
 
@@ -130,7 +133,8 @@ def run_study(
             runner = _Runner(problem, plugins, clock, learners, executor, threads, optimizer)
             runner.files = files
             runner.journal = Journal(storage, runner.study)
-            clock.started -= runner.journal.elapsed
+            if clock.limit is not None:
+                clock.started -= min(runner.journal.elapsed, RESUMED_SHARE * clock.limit)
             return runner.run()
     finally:
         # A fit that hangs would hold up the answer: closing waits for it, so nobody waits for closing.
@@ -292,18 +296,20 @@ class _Runner:
     # ---- plan
 
     def _plan(self, proposals: Sequence[Proposal]) -> tuple[Plan, Frame, Shared[Frame], Fitted | None]:
-        shape = self._shape()
+        # An earlier run's parts belong to its splits, so that its plan is kept; it had its probe.
+        earlier, shape = self.journal.plan, self._shape()
+        kept = replace(shape, folds=earlier["folds"]) if earlier else shape
         if self.clock.limit is None:
-            plan = plan_without_clock(shape)
+            plan = plan_without_clock(kept)
             return plan, *self._frame(plan), None
         # The probe is the first fit of the plan that time would not change, so that it counts where that one is chosen.
         probe_plan = plan_without_clock(shape)
         frame, shared = self._frame(probe_plan)
-        probed = self._probe(proposals, shared, probe_plan.threads)
+        probed = None if earlier else self._probe(proposals, shared, probe_plan.threads)
         seconds = probed.seconds + probed.predict_seconds if probed else PROBE_SHARE * self.clock.limit
-        plan = make_plan(shape, probe=seconds, time_limit=self.clock.limit)
+        plan = make_plan(kept, probe=seconds, time_limit=self.clock.limit)
         self.clock.reserve = plan.reserve
-        log.info("plan: %s after a probe of %.2f s", plan, seconds)
+        log.info("plan: %s, %s", plan, "as before" if earlier else f"after a probe of {seconds:.2f} s")
         if plan.folds == 1:
             # The probe's part serves as the holdout, so that the probe counts.
             frame.splits = frame.splits[:1]
@@ -313,14 +319,14 @@ class _Runner:
         return plan, *self._frame(plan), None
 
     def _shape(self) -> Shape:
-        target, folds = self.problem.data.target, self.problem.folds or (self.journal.plan or {}).get("folds")
+        target = self.problem.data.target
         minority = len(target)
         if self.problem.classes:
             counts = np.bincount(target.astype(np.int64))
             minority = min((int(count) for count in counts if count > 1), default=2)
         if self.problem.groups is not None:
             minority = min(minority, len(np.unique(self.problem.groups)))
-        return Shape(len(target), minority, self.executor.capacity, self.threads, folds)
+        return Shape(len(target), minority, self.executor.capacity, self.threads, self.problem.folds)
 
     def _frame(self, plan: Plan) -> tuple[Frame, Shared[Frame]]:
         problem = self.problem
@@ -363,11 +369,11 @@ class _Runner:
 
     # ---- telling
 
-    def _keep(self, member: Member, fitted: Fitted) -> None:
+    def _keep(self, member: Member, fitted: Fitted) -> Fitted:
         # Without a clock, what is derived must not depend on which part is faster.
         if member.view == BASE and (self.clock.limit is not None or fitted.part == 0):
             self._weigh(fitted)
-        self.journal.keep(member, fitted, self.learners[member.trial.learner], len(self.problem.data.columns))
+        return self.journal.keep(member, fitted, self.learners[member.trial.learner], len(self.problem.data.columns))
 
     def _weigh(self, fitted: Fitted) -> None:
         """Learn from the first fit which columns matter."""
@@ -387,10 +393,10 @@ class _Runner:
 
     def _tell(self, member: Member) -> None:
         trial = member.trial
-        self.journal.tell(trial)
         if trial.state == TrialState.RUNNING:
             self.plugins.emit("automl_trial_started", study=self.study, trial=trial)
             return
+        self.journal.tell(trial)
         self.plugins.emit("automl_trial_finished", study=self.study, trial=trial)
         self._each_tracker(lambda tracker: tracker.log(trial))
 
