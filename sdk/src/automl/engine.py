@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time as clocks
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ __all__ = ["AutoML"]
 
 QUALITIES = ("fast", "balanced", "best")
 # What a model remembers of how it was asked for.
-ARGUMENTS = ("time_limit", "metric", "task", "seed", "quality", "max_trials", "predict_time_limit", "folds")
+ARGUMENTS = ("time_limit", "metric", "task", "seed", "quality", "max_trials", "predict_time_limit", "folds", "monotone")
 log = logging.getLogger("automl")
 
 
@@ -57,6 +57,8 @@ class AutoML:
         optimizer: a search with its own settings, instead of the one that `settings` names.
         memory_limit: bytes that work on the table may take; None takes half of what is free. Parquet files for which it is
             too little, and data frames of Dask, are read in batches: the search learns from a sample, the best from all rows.
+        monotone: columns of numbers, or their places in an array, that the prediction may only grow with (1) or only fall
+            with (-1): the number, or the probability of the second of two classes.
         storage: where the study's journal is kept, instead of where `settings` say: a name, or "s3://bucket/folder".
 
     Attributes:
@@ -80,6 +82,7 @@ class AutoML:
         listeners: Sequence[object] = (),
         optimizer: Any = None,
         memory_limit: int | None = None,
+        monotone: Mapping[str, int] | None = None,
         storage: str | None = None,
     ) -> None:
         self.time_limit = time_limit
@@ -95,6 +98,7 @@ class AutoML:
         self.listeners = listeners
         self.optimizer = optimizer
         self.memory_limit = memory_limit
+        self.monotone = monotone
         self.storage = storage
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,6 +151,8 @@ class AutoML:
         survey = None
         if y is None:
             survey = survey_large(data, target=target, given=given, seed=self.seed, limit=self.memory_limit)
+            if survey is not None and self.monotone:
+                raise DataError("monotone columns need the table in memory: raise memory_limit, or fit on a sample.")
         table = prepare(
             self._opened(data, plugins) if survey is None else survey.sample,
             y,
@@ -156,6 +162,7 @@ class AutoML:
             seed=self.seed,
             levels=None if survey is None else survey.levels,
             rows=0 if survey is None else survey.rows,
+            monotone=self.monotone or {},
         )
         problem = Problem(
             data=table.data,
@@ -253,6 +260,10 @@ class AutoML:
     def predict_proba(self, data: Any) -> NDArray[np.float64]:
         """Return probabilities, shape (rows, classes), in the order of `classes_`."""
         return self._fitted.predict_proba(self._opened(data))
+
+    def predict_interval(self, data: Any, *, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Return where each number lies with a probability of `coverage`, (rows, 2); see `Model.predict_interval`."""
+        return self._fitted.predict_interval(self._opened(data), coverage=coverage)
 
     def score(self, data: Any, y: Any = None) -> float:
         """Return the metric, in its own direction, on rows with a known target."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -37,6 +37,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         max_trials: int | None = None,
         predict_time_limit: float | None = None,
         folds: int | None = None,
+        monotone: Mapping[str, int] | None = None,
     ) -> None:
         self.time_limit = time_limit
         self.metric = metric
@@ -47,6 +48,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.max_trials = max_trials
         self.predict_time_limit = predict_time_limit
         self.folds = folds
+        self.monotone = monotone
 
     def _search(self, X: Any, y: Any, task: str, sample_weight: Any, groups: Any, time: Any) -> None:
         engine = AutoML(task=task, **self.get_params(deep=False))

@@ -107,6 +107,25 @@ class Model:
             raise DataError(f"the model predicts the number {self.target!r}, which has no probabilities: use predict.")
         return self._say(data, threads)
 
+    def predict_interval(self, data: Any, *, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Return where each number lies with a probability of `coverage`, float64 (rows, 2): lower and upper ends.
+
+        Conformal, from the errors on rows that members had not seen; see `automl.intervals`. It holds on average over rows
+        that come from where the training rows came from.
+
+        Raises:
+            DataError: the model predicts classes, knows no such errors, or too few for the coverage.
+        """
+        from automl.intervals import interval
+
+        if self.task != REGRESSION:
+            raise DataError(
+                f"the model predicts classes of {self.target!r}, which have no intervals: use predict_proba."
+            )
+        if self.evidence is None:
+            raise DataError("the model knows no errors out of fold to tell intervals from: fit again, with more time.")
+        return interval(self.evidence, self._say(data, 1), coverage)
+
     def _say(self, data: Any, threads: int) -> NDArray[np.float64]:
         if (batches := in_batches(data)) is not None:
             return np.concatenate([self._say(table, threads) for table in batches])

@@ -44,4 +44,6 @@ def _name(data: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
     return value if isinstance(value, str | int | float | bool) else getattr(value, "__name__", type(value).__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from automl.schema import Schema, describe
 from automl.study.calibration import apply_temperature
 from automl.table import open_table, with_target
 from automl.target import TargetCoder, code_target
-from automl_core import Data, DataError, did_you_mean
+from automl_core import MULTICLASS, Column, Data, DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,11 +58,13 @@ def prepare(
     seed: int,
     levels: Mapping[str, Mapping[str, int]] | None = None,
     rows: int = 0,
+    monotone: Mapping[str, int] | None = None,
 ) -> Prepared:
     """Open, describe and encode a table.
 
     Args:
         given: "sample_weight", "groups" and "time", each None, a column's name, or of shape (rows,).
+        monotone: 1 or -1 by the names of columns, see `automl_core.Column`.
         levels, rows: where the table is a sample: how often each level of a category occurs in all of so many rows.
 
     Raises:
@@ -85,9 +87,11 @@ def prepare(
     if levels:
         encoder = encoder.with_levels(levels, rows)
     values = encoder.encode(table)
+    columns = _constrain(encoder, monotone, coder.task) if monotone else encoder.columns
+    signs = np.array([column.monotone for column in columns], dtype=np.int8) if monotone else None
     weight, groups = beside.get("sample_weight"), beside.get("groups")
     return Prepared(
-        data=Data(values, encoder.columns, codes, _check_weight(weight), fingerprint(values, codes, weight)),
+        data=Data(values, columns, codes, _check_weight(weight), fingerprint(values, codes, weight, signs)),
         schema=schema,
         encoder=encoder,
         coder=coder,
@@ -95,6 +99,22 @@ def prepare(
         time=beside.get("time"),
         table=table,
     )
+
+
+def _constrain(encoder: Encoder, monotone: Mapping[str, int], task: str) -> tuple[Column, ...]:
+    if task == MULTICLASS:
+        raise DataError("monotone columns need a number or two classes to predict: more have no order.")
+    places = {encoder.names[source]: place for place, source in enumerate(encoder.source)}
+    columns = list(encoder.columns)
+    for name, sign in monotone.items():
+        if sign not in (-1, 1):
+            raise DataError(f"monotone[{name!r}] is {sign!r}; it must be 1 or -1.")
+        if name not in places:
+            raise DataError(f"monotone: no column {name!r} is learned from.{did_you_mean(str(name), list(places))}")
+        if encoder.source.tolist().count(encoder.source[places[name]]) > 1 or columns[places[name]].categorical:
+            raise DataError(f"monotone: the column {name!r} holds no numbers, so that it has no order.")
+        columns[places[name]] = replace(columns[places[name]], monotone=int(sign))
+    return tuple(columns)
 
 
 def _take_beside(table: pa.Table, given: Mapping[str, Any]) -> tuple[pa.Table, dict[str, NDArray[Any]]]:

@@ -275,10 +275,15 @@ class _Runner:
                 candidates = [Candidate({}, rank=5.0)]
             found += [Proposal(name, candidate) for candidate in candidates]
         found.sort(key=lambda proposal: proposal.candidate.rank)
-        if not any(column.categories > 30 for column in data.columns):
+        if any(column.monotone for column in data.columns):
+            # What is derived from a monotone column would carry it past the constraint.
+            found = [_on_base(p) for p in found]
+        elif not any(column.categories > 30 for column in data.columns):
             # Without a category of many levels this view is the encoded table once more.
             found = [p if p.candidate.view != "encoded" else _on_base(p) for p in found]
-        return found
+        return list({trial_key(p.learner, p.candidate.params, p.candidate.view): p for p in reversed(found)}.values())[
+            ::-1
+        ]
 
     def _search(self) -> Search | None:
         if self.problem.quality == "fast" and self.optimizer is None:

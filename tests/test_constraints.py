@@ -1,0 +1,81 @@
+"""Monotone columns and intervals, through the public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl import AutoML, load_model
+from automl_core import DataError
+from automl_core.settings import load_settings
+
+
+def fit(directory: Any, data: Any, y: Any, **options: Any) -> AutoML:
+    settings = load_settings(directory=str(directory), learners=options.pop("learners", ("lightgbm",)))
+    return AutoML(time_limit=None, n_jobs=1, settings=settings, **{"max_trials": 3, "folds": 3, **options}).fit(data, y)
+
+
+def wavy(rows: int, seed: int = 0) -> tuple[dict[str, Any], Any]:
+    rng = np.random.default_rng(seed)
+    x, z = rng.uniform(-3, 3, rows), rng.normal(size=rows)
+    return {"x": x, "z": z, "kind": rng.choice(["a", "b"], rows)}, x + 2 * np.sin(4 * x) + z + rng.normal(size=rows)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_predictions_follow_a_monotone_column(tmp_path, task: str, sign: int) -> None:
+    data, y = wavy(600)
+    learners = ("lightgbm", "xgboost", "catboost", "sklearn.hist_gradient_boosting")
+    target = y if task == "regression" else y > 0
+    automl = fit(tmp_path, data, target, monotone={"x": sign}, learners=learners, max_trials=6)
+    line = np.linspace(-3, 3, 200)
+    for z, kind in ((-1.0, "a"), (0.5, "b")):
+        rows = {"x": line, "z": np.full(200, z), "kind": [kind] * 200}
+        said = automl.predict(rows) if task == "regression" else automl.predict_proba(rows)[:, 1]
+        assert (sign * np.diff(said) >= -1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("monotone", "words"),
+    [
+        ({"y": 1}, "no column 'y'"), ({"x": 2}, r"monotone\['x'\] is 2"), ({"kind": 1}, "'kind' holds no numbers"),
+    ],
+)  # fmt: skip
+def test_impossible_constraint_is_refused(tmp_path, monotone: Mapping[str, int], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        fit(tmp_path, *wavy(100), monotone=monotone)
+
+
+def test_monotone_columns_of_many_classes_are_refused(tmp_path) -> None:
+    data, y = wavy(100)
+    with pytest.raises(DataError, match="two classes"):
+        fit(tmp_path, data, np.digitize(y, [-1, 1]).astype(str), monotone={"x": 1})
+
+
+def test_intervals_cover_as_asked_and_are_wider_where_errors_are(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1, 5, 5000)
+    y = 3 * x + x * rng.normal(size=5000)
+    automl = fit(tmp_path, {"x": x[:2500]}, y[:2500])
+    automl.save(tmp_path / "model.automl")
+    model = load_model(tmp_path / "model.automl")
+    for coverage in (0.5, 0.9):
+        ends = model.predict_interval({"x": x[2500:]}, coverage=coverage)
+        assert ends.shape == (2500, 2)
+        assert np.mean((ends[:, 0] <= y[2500:]) & (y[2500:] <= ends[:, 1])) == pytest.approx(coverage, abs=0.04)
+    width = np.diff(automl.predict_interval({"x": [1.2, 4.8]}))[:, 0]
+    assert width[1] > 2 * width[0]
+
+
+def test_interval_that_cannot_be_told_is_refused(tmp_path) -> None:
+    data, y = wavy(150)
+    automl = fit(tmp_path, data, y)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        automl.predict_interval(data, coverage=1.0)
+    with pytest.raises(DataError, match="needs 1999 rows"):
+        automl.predict_interval(data, coverage=0.999)
+    with pytest.raises(DataError, match="predict_proba"):
+        fit(tmp_path, data, y > 0).predict_interval(data)
