@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from automl.metrics import Metric
     from automl.model import Model
     from automl.study.leaderboard import Leaderboard
-    from automl.study.run import Outcome
+    from automl.study.problem import Outcome
     from automl_core import Settings
 
 __all__ = ["AutoML"]
@@ -144,7 +144,8 @@ class AutoML:
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
         from automl.large.fit import finish_large, search_clock, survey_large
         from automl.prepare import prepare, to_model
-        from automl.study.run import Problem, run_study
+        from automl.study.problem import Problem
+        from automl.study.run import run_study
         from automl.tracking.files import write_files
 
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}

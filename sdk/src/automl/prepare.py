@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from automl.study.run import Outcome
+    from automl.study.problem import Outcome
 
 __all__ = ["Prepared", "prepare", "to_model"]
 

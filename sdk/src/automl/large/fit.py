@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from automl.metrics import Metric
     from automl.model import Model
     from automl.prepare import Prepared
-    from automl.study.run import Outcome
+    from automl.study.problem import Outcome
     from automl_core import Plugins
 
 __all__ = ["finish_large", "search_clock", "survey_large"]

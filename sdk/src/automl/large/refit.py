@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from automl.model import Model
     from automl.prepare import Prepared
     from automl.study.clock import Clock
-    from automl.study.run import Outcome
+    from automl.study.problem import Outcome
 
 __all__ = ["AllRows", "learn_from_all"]
 

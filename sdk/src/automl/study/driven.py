@@ -14,7 +14,8 @@ import numpy as np
 from automl.metrics import Metric
 from automl.study.frame import Fitted, Frame, Here, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
-from automl.study.loop import ANCHOR_SHARE, SEARCH_RANK, Loop, Proposal
+from automl.study.loop import ANCHOR_SHARE, SEARCH_RANK, Loop
+from automl.study.members import Proposal
 from automl.study.views import BASE, Recipe
 from automl_core import Candidate, Drives, Learner, Search, Trial, TrialState
 

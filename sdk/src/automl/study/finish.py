@@ -22,7 +22,8 @@ from automl_core import REGRESSION, Additive, Exports, Forest, Network, TrialSta
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from automl.study.loop import Loop, Member
+    from automl.study.loop import Loop
+    from automl.study.members import Member
 
 __all__ = ["Shipment", "finish"]
 

@@ -39,9 +39,9 @@ from automl_core import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from automl.study.loop import Member
+    from automl.study.members import Member
     from automl.study.plan import Plan
-    from automl.study.run import Problem
+    from automl.study.problem import Problem
     from automl_core import Settings
 
 __all__ = ["Journal", "trial_key", "trial_seed"]
@@ -83,11 +83,11 @@ class Journal:
         self._append(Event("owner", time.time(), owner))
 
     @staticmethod
-    def identify(problem: Problem, settings: Settings, learners: Mapping[str, Learner]) -> str:
+    def identify(problem: Problem, settings: Settings, learners: Mapping[str, Learner], *, timed: bool) -> str:
         """Return what the result depends on, as the study's id."""
         fields = [
             problem.data.key, problem.task, problem.target, problem.metric.name, problem.seed, problem.quality,
-            problem.folds, problem.max_trials, sorted(learners), settings.search, str(problem.predict_time_limit),
+            problem.folds, problem.max_trials, sorted(learners), settings.search, str(problem.predict_time_limit), timed,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(fields, default=str).encode()).hexdigest()[:20]
 

@@ -7,14 +7,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.metrics import Metric, row_losses
+from automl.metrics import Metric
 from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
+from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless
 from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
 
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from automl.study.plan import Plan
     from automl.study.views import Recipe
 
-__all__ = ["Loop", "Member", "Proposal"]
+__all__ = ["Loop"]
 
-ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
 ANCHOR_SHARE, TRIAL_SHARE = 0.4, 0.25  # of the time limit, that all fits of one trial may take together
 PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, after which it counts as hung
 HANG_SECONDS = 5.0
@@ -35,37 +35,6 @@ SEARCH_FITS = 15  # the search starts where it can afford so many trials
 SEARCH_RANK = 100.0
 BATCH = 4  # trials asked for at once without a clock
 log = logging.getLogger("automl.study")
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A candidate of a learner, before it becomes a trial."""
-
-    learner: str
-    candidate: Candidate
-
-
-@dataclass(slots=True)
-class Member:
-    """A trial and the parts of it that are fitted."""
-
-    trial: Trial
-    view: str
-    recipe: Recipe
-    rank: float
-    fits: dict[int, Fitted] = field(default_factory=dict)
-    waiting: list[int] = field(default_factory=list)
-    running: int = 0
-    prediction: NDArray[np.float32] | None = None
-    ended: float | None = None  # seconds since the study's start
-
-    @property
-    def key(self) -> str:
-        return trial_key(self.trial.learner, self.trial.params, self.view)
-
-    @property
-    def seconds(self) -> float:
-        return sum(fit.seconds for fit in self.fits.values())
 
 
 @dataclass(slots=True)
@@ -357,7 +326,7 @@ class Loop:
             self._finish(member, flight.order)
         elif len(member.fits) == 1 and member.waiting:
             self._cost[member.trial.learner] = member.seconds
-            if self._hopeless(member):
+            if self._timed and is_hopeless(member, self.members, self.frame):
                 self.end(member, TrialState.PRUNED, error="its first fold is worse than what there is")
             else:
                 self._push(member)
@@ -400,31 +369,3 @@ class Loop:
         member.waiting, member.ended = [], self.clock.elapsed
         member.trial = member.trial.with_result(state, **({"seconds": member.seconds} | changes))
         self.tell(member)
-
-    # ---- racing
-
-    def _hopeless(self, member: Member) -> bool:
-        """Whether the first fold is surely worse than the best's, and worse than the median of all.
-
-        Paired by row: a difference counts from two standard errors on.
-        """
-        if member.rank < ANCHOR_RANK or not self._timed:
-            return False
-        first = next(iter(member.fits.values()))
-        rivals = [
-            m for m in self.members
-            if m.trial.state == TrialState.COMPLETE and first.part in m.fits and m.trial.id < member.trial.id
-        ]  # fmt: skip
-        if len(rivals) < 3:
-            return False
-        target = self.frame.data.target[self.frame.splits[first.part].valid]
-        mine = _losses(target, first)
-        theirs = sorted((_losses(target, m.fits[first.part]) for m in rivals), key=lambda losses: float(losses.mean()))
-        if mine.mean() <= theirs[len(theirs) // 2].mean():
-            return False
-        difference = mine - theirs[0]
-        return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
-
-
-def _losses(target: NDArray[np.float64], fit: Fitted) -> NDArray[np.float64]:
-    return row_losses(target, np.asarray(fit.prediction))

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.memory import free_memory
-from automl.metrics import Metric
 from automl.study.driven import run_driven
 from automl.study.finish import Shipment, finish, flatten
 from automl.study.folds import make_splits
 from automl.study.frame import Fitted, Frame, Here, Order, fit_part
 from automl.study.journal import Journal, trial_key
-from automl.study.leaderboard import Leaderboard, make_leaderboard
+from automl.study.leaderboard import make_leaderboard
 from automl.study.leaks import find_leaks
-from automl.study.loop import Loop, Member, Proposal
+from automl.study.loop import Loop
+from automl.study.members import Member, Proposal
 from automl.study.plan import Plan, Shape, make_plan, plan_without_clock
+from automl.study.problem import Outcome, Problem
 from automl.study.views import BASE, Recipe, make_recipe
 from automl_core import (
     AutoMLError,
     Candidate,
-    Data,
     Drives,
     Executor,
     Forest,
@@ -49,57 +49,13 @@ if TYPE_CHECKING:
 
     from automl.study.clock import Clock
 
-__all__ = ["Outcome", "Problem", "run_study"]
+__all__ = ["run_study"]
 
 PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
 REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": 1000.0}
 IMPORT_SECONDS = 3.0
-RESUMED_SHARE = (
-    0.8  # of the time limit, that earlier runs of a study may have used up at most: the end takes its time too
-)
+RESUMED_SHARE = 0.8  # of the time limit, that earlier runs may have used up at most: the end takes its time too
 log = logging.getLogger("automl.study")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Problem:
-    """What to study.
-
-    Attributes:
-        groups: int64 (rows,), rows of one group stay together. time: anything sortable (rows,).
-        predict_time_limit: microseconds a row; None takes it from `quality`.
-    """
-
-    data: Data
-    task: str
-    classes: tuple[Any, ...]
-    target: str
-    metric: Metric
-    seed: int = 0
-    quality: str = "best"
-    folds: int | None = None
-    max_trials: int | None = None
-    predict_time_limit: float | None = None
-    groups: NDArray[np.int64] | None = None
-    time: NDArray[Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """What a study came to.
-
-    Attributes:
-        scores: in the metric's own direction: "out_of_fold" on the rows that chose the weights, "nested" on rows that
-            did not, "best_single" of the best trial alone. Nested below out-of-fold tells how optimistic that one is.
-    """
-
-    study: Study
-    shipment: Shipment
-    leaderboard: Leaderboard
-    plan: Plan
-    seconds: float
-    scores: Mapping[str, float]
-    warnings: Sequence[str]
-    interrupted: bool = False
 
 
 Files = Callable[[Outcome, Path], Sequence[Path]]
@@ -245,7 +201,7 @@ class _Runner:
     def _describe(self) -> Study:
         problem, settings = self.problem, self.plugins.settings
         return Study(
-            id=Journal.identify(problem, settings, self.learners),
+            id=Journal.identify(problem, settings, self.learners, timed=self.clock.limit is not None),
             task=problem.task,
             metric=problem.metric.name,
             rows=len(problem.data.target),

@@ -11,7 +11,7 @@ from automl.prepare import to_model
 
 if TYPE_CHECKING:
     from automl.prepare import Prepared
-    from automl.study.run import Outcome
+    from automl.study.problem import Outcome
 
 __all__ = ["write_files"]
 

@@ -1,0 +1,82 @@
+"""A trial of a study and the parts of it that are fitted, and whether more of them are worth it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl.metrics import row_losses
+from automl.study.journal import trial_key
+from automl_core import Candidate, Trial, TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from automl.study.frame import Fitted, Frame
+    from automl.study.views import Recipe
+
+__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless"]
+
+ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate of a learner, before it becomes a trial."""
+
+    learner: str
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class Member:
+    """A trial and the parts of it that are fitted."""
+
+    trial: Trial
+    view: str
+    recipe: Recipe
+    rank: float
+    fits: dict[int, Fitted] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    running: int = 0
+    prediction: NDArray[np.float32] | None = None
+    ended: float | None = None  # seconds since the study's start
+
+    @property
+    def key(self) -> str:
+        return trial_key(self.trial.learner, self.trial.params, self.view)
+
+    @property
+    def seconds(self) -> float:
+        return sum(fit.seconds for fit in self.fits.values())
+
+
+def is_hopeless(member: Member, members: Sequence[Member], frame: Frame) -> bool:
+    """Tell whether the first fold is surely worse than the best member's, and worse than the median of all.
+
+    Paired by row: a difference counts from two standard errors on.
+    """
+    if member.rank < ANCHOR_RANK:
+        return False
+    first = next(iter(member.fits.values()))
+    rivals = [
+        m for m in members
+        if m.trial.state == TrialState.COMPLETE and first.part in m.fits and m.trial.id < member.trial.id
+    ]  # fmt: skip
+    if len(rivals) < 3:
+        return False
+    target = frame.data.target[frame.splits[first.part].valid]
+    mine = _losses(target, first)
+    theirs = sorted((_losses(target, m.fits[first.part]) for m in rivals), key=lambda losses: float(losses.mean()))
+    if mine.mean() <= theirs[len(theirs) // 2].mean():
+        return False
+    difference = mine - theirs[0]
+    return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
+
+
+def _losses(target: NDArray[np.float64], fit: Fitted) -> NDArray[np.float64]:
+    return row_losses(target, np.asarray(fit.prediction))
