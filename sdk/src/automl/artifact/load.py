@@ -16,6 +16,7 @@ from automl.artifact.save import FORMAT, PRODUCER
 from automl.encoder.encoder import Encoder
 from automl.model import Model
 from automl.predictor import Opaque, Part, Predictor
+from automl.predictor.network import NetworkModel, network_from_arrays
 from automl.report.evidence import Evidence
 from automl.schema import Schema
 from automl_core import REGRESSION, TASKS, DataError, Portable
@@ -129,21 +130,23 @@ def _classes(labels: Any) -> list[str | int | float | bool]:
 def _opaque(
     body: Mapping[str, Any], members: Mapping[str, bytes], reader: ArrayReader, name: str, allow_pickle: bool
 ) -> Opaque:
-    learner, data = None, members[body["member"]]
-    if body["form"] == "portable":
+    learner, keep = None, reader.get(body["keep"])
+    if keep.dtype != np.int32 or keep.ndim != 1:
+        raise TypeError("keep is no list of columns")
+    derived = tuple(derived_from_json(item, reader) for item in body["derived"])
+    if body["form"] == "network":
+        arrays = {str(key): reader.get(number) for key, number in body["arrays"].items()}
+        model: Any = NetworkModel(network_from_arrays(body, arrays, columns=len(keep) + len(derived)))
+    elif body["form"] == "portable":
         learner = _learner(str(body["name"]))
-        model = learner.load(data)
+        model = learner.load(members[body["member"]])
     elif not allow_pickle:
         raise DataError(
             f"{name} holds a pickled member of the learner {body['name']!r}, and a pickle can run any code. Where you trust "
             "the file, load it with allow_pickle=True."
         )
     else:
-        model = pickle.loads(data)  # noqa: S301 - the caller said so
-    keep = reader.get(body["keep"])
-    if keep.dtype != np.int32 or keep.ndim != 1:
-        raise TypeError("keep is no list of columns")
-    derived = tuple(derived_from_json(item, reader) for item in body["derived"])
+        model = pickle.loads(members[body["member"]])  # noqa: S301 - the caller said so
     return Opaque(str(body["name"]), learner, model, keep, derived, float(body["weight"]))
 
 

@@ -16,6 +16,7 @@ from automl.artifact.arrays import ArrayWriter
 from automl.artifact.container import pack
 from automl.artifact.flats import derived_to_json, flat_to_json
 from automl.artifact.place import write_bytes
+from automl.predictor.network import NetworkModel, network_to_arrays
 from automl_core import DataError, Portable
 
 if TYPE_CHECKING:
@@ -97,19 +98,21 @@ def _label(label: Any) -> str | int | float | bool:
 
 
 def _opaque(number: int, member: Opaque, writer: ArrayWriter, members: dict[str, bytes]) -> dict[str, Any]:
+    body = {
+        "name": member.name,
+        "weight": member.weight,
+        "keep": writer.add(member.keep),
+        "derived": [derived_to_json(item, writer) for item in member.derived],
+    }
+    if isinstance(member.model, NetworkModel):
+        head, arrays = network_to_arrays(member.model.network)
+        return body | {"form": "network", **head, "arrays": {name: writer.add(array) for name, array in arrays.items()}}
     file, learner = f"members/{number}", member.learner
     if learner is not None and isinstance(learner, Portable):
         form, members[file] = "portable", learner.dump(member.model)
     else:
         form, members[file] = "pickle", pickle.dumps(member.model)
-    return {
-        "name": member.name,
-        "weight": member.weight,
-        "keep": writer.add(member.keep),
-        "derived": [derived_to_json(item, writer) for item in member.derived],
-        "form": form,
-        "member": file,
-    }
+    return body | {"form": form, "member": file}
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from automl.metrics import Metric
 from automl.predictor import Opaque, Part
+from automl.predictor.network import NetworkModel
 from automl.study.calibration import choose_temperature, choose_threshold
 from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part
@@ -239,9 +240,16 @@ def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]], flats: _Flats) 
             if flat is not None:
                 parts.append(Part(flat, share))
             else:
-                learner = member.trial.learner
-                opaque.append(Opaque(learner, loop.learners[learner], fit.model, fit.keep, fit.derived, share))
+                name, model = member.trial.learner, _without_library(fit.model)
+                learner = None if isinstance(model, NetworkModel) else loop.learners[name]
+                opaque.append(Opaque(name, learner, model, fit.keep, fit.derived, share))
     return parts, opaque
+
+
+def _without_library(model: Any) -> Any:
+    """Return a network as numpy alone evaluates it, and any other model as it is."""
+    exported = model.export() if isinstance(model, Exports) else None
+    return NetworkModel(exported) if isinstance(exported, Network) and not exported.derived else model
 
 
 def flatten(fit: Fitted, columns: int) -> Forest | Additive | None:
