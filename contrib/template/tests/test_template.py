@@ -4,13 +4,13 @@ import pytest
 
 from automl_core import Learner
 from automl_core.testing import LearnerConformance, PluginConformance
-from automl_template.learner import Centres
+from automl_template.learner import Linear
 
 
-class TestCentres(LearnerConformance):
+class TestLinear(LearnerConformance):
     @pytest.fixture
     def learner(self) -> Learner:
-        return Centres()
+        return Linear()
 
 
 class TestPlugin(PluginConformance):

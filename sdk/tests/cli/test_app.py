@@ -7,6 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -14,7 +17,14 @@ from click.testing import Result
 
 from automl.cli.app import cli
 
-COMMANDS = sorted(cli.commands)
+
+def walk(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(words), command
+    for name, sub in sorted(getattr(command, "commands", {}).items()):
+        yield from walk(sub, *words, name)
+
+
+COMMANDS: dict[str, Any] = dict(walk(cli))
 
 
 @pytest.mark.parametrize("name", ["demo", "fit", "inspect", "leaderboard", "plugins", "predict", "settings", "version"])
@@ -22,18 +32,27 @@ def test_command_is_listed(run, name: str) -> None:
     assert f"\n  {name} " in run("--help").stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_ends_with_examples(run, name: str) -> None:
-    result = run(name, "--help")
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_ends_with_examples(run, words: str) -> None:
+    result = run(*words.split(), "--help")
     assert result.exit_code == 0
-    assert f"Examples:\n  {cli.commands[name].examples[0]}" in result.stdout
+    assert f"Examples:\n  {COMMANDS[words].examples[0]}" in result.stdout
 
 
-@pytest.mark.parametrize("line", [line for command in (cli, *cli.commands.values()) for line in command.examples])
-def test_example_is_understood(line: str) -> None:
+@pytest.mark.parametrize("line", sorted({line for command in COMMANDS.values() for line in command.examples}))
+def test_example_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(re.sub(r"^AUTOML_\w+=\S+ ", "", line).partition(">")[0])
     assert words[0] == "automl"
-    cli.commands[words[1]].make_context(words[1], words[2:], parent=click.Context(cli))
+    for word in words:
+        if re.fullmatch(r"\w+\.\w+", word):
+            Path(word).touch()  # some commands look whether a file is there
+    context = cli.make_context("automl", words[1:])
+    while isinstance(context.command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = context.command.resolve_command(context, rest)
+        assert command is not None
+        context = command.make_context(name, rest, parent=context)
 
 
 def test_version_is_the_distributions(run) -> None:
@@ -99,7 +118,16 @@ def test_closed_pipe_is_quiet() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(("words", "expected"), [("automl rep", "report"), ("automl fit --ti", "--time-limit")])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("automl rep", "report"),
+        ("automl fit --ti", "--time-limit"),
+        ("automl plugins ne", "new"),
+        ("automl plugins retr", "retrain"),
+        ("automl plugins check retr", "retrain"),
+    ],
+)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completes(words: str, expected: str, shell: str) -> None:
     told = {

@@ -1,1 +1,0 @@
-"""A learner to copy."""

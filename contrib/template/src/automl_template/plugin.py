@@ -1,4 +1,4 @@
-"""Register the learner with the engine."""
+"""Announce the learner to the engine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from automl_core import Context, Learner, Provider, hookimpl
 
 
 def build(context: Context) -> Learner:
-    from automl_template.learner import Centres
+    from automl_template.learner import Linear
 
-    return Centres()
+    return Linear()
 
 
 @hookimpl
 def automl_learners() -> Iterable[Provider[Learner]]:
-    yield Provider("template", build, "The nearest class centre, as an example.")
+    yield Provider("template", build, "Fit linear models in closed form.")

@@ -1,4 +1,4 @@
-"""`automl plugins`: what is installed, in which state, and why."""
+"""`automl plugins`: what is installed, in which state, and why; and commands for those who write them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from automl.cli.command import Command, align, echo_json, json_option
+from automl.cli.authors import check, complete_plugin, new
+from automl.cli.command import Command, WithExamples, align, echo_json, json_option
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from automl_core import PluginSettings
     from automl_core.plugins import Plugins
 
@@ -18,18 +21,51 @@ __all__ = ["plugins"]
 HEAD = ("name", "distribution", "version", "status", "reason")
 
 
-@click.command(
-    cls=Command,
+class Group(WithExamples, click.Group):
+    """`automl plugins` and `automl plugins NAME` stand for `automl plugins show`."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = [word for word in args if not word.startswith("-")]
+        asks_help = bool(args) and args[0] in ctx.help_option_names
+        if not (ctx.resilient_parsing or asks_help or (words and words[0] in self.commands)):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = complete_plugin(ctx, None, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *map(CompletionItem, names)]
+
+
+@click.group(
+    cls=Group,
+    subcommand_metavar="[NAME] | new ... | check ...",
     examples=[
         "automl plugins",
         "automl plugins optuna",
         "automl plugins --json",
+        "automl plugins new mine --kind learner",
+        "automl plugins check mine",
     ],
 )
-@click.argument("name", required=False)
+def plugins() -> None:
+    """List plugins; with NAME, what one provides. Make a new one, or check that one does what it must."""
+
+
+@plugins.command(
+    examples=[
+        "automl plugins",
+        "automl plugins optuna",
+        "automl plugins --json",
+    ]
+)
+@click.argument("name", required=False, shell_complete=complete_plugin)
 @json_option
-def plugins(name: str | None, as_json: bool) -> None:
-    """List plugins; with NAME, what one provides."""
+def show(name: str | None, as_json: bool) -> None:
+    """List plugins; with NAME, what one provides. The word `show` may be left out."""
     from automl_core.plugins import Plugins
     from automl_core.settings import load_settings
 
@@ -96,3 +132,7 @@ def _settings(plugin: str, model: type[PluginSettings]) -> list[dict[str, str]]:
         }
         for key, field in model.model_fields.items()
     ]
+
+
+plugins.add_command(new)
+plugins.add_command(check)

@@ -1,0 +1,1 @@
+"""What `automl plugins new` writes and `automl plugins check` asks."""
