@@ -1,4 +1,4 @@
-"""Monotone columns and intervals, through the public interface."""
+"""Monotone columns, intervals and warm starts, through the public interface."""
 
 from __future__ import annotations
 
@@ -79,3 +79,15 @@ def test_interval_that_cannot_be_told_is_refused(tmp_path) -> None:
         automl.predict_interval(data, coverage=0.999)
     with pytest.raises(DataError, match="predict_proba"):
         fit(tmp_path, data, y > 0).predict_interval(data)
+
+
+def test_warm_start_fits_the_earlier_members_first(tmp_path) -> None:
+    data, y = wavy(400)
+    earlier = fit(tmp_path, {name: column[:200] for name, column in data.items()}, y[:200], max_trials=6)
+    members = [row for row in earlier.leaderboard()[1:] if row["weight"]]
+    later = AutoML(time_limit=None, max_trials=len(members), folds=3, n_jobs=1, settings=earlier.settings)
+    later.fit(data, y, warm_start=earlier.model_)
+    wanted = sorted((row["learner"], row["view"], sorted(row["params"].items())) for row in members)
+    assert sorted((r["learner"], r["view"], sorted(r["params"].items())) for r in later.leaderboard()[1:]) == wanted
+    with pytest.raises(DataError, match="warm_start is a model of a regression task"):
+        later.fit(data, y > 0, warm_start=earlier)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from automl.metrics import Metric
     from automl.model import Model
     from automl.study.leaderboard import Leaderboard
+    from automl.study.members import Proposal
     from automl.study.problem import Outcome
     from automl_core import Settings
 
@@ -120,6 +121,7 @@ class AutoML:
         sample_weight: Any = None,
         groups: Any = None,
         time: Any = None,
+        warm_start: AutoML | Model | None = None,
     ) -> AutoML:
         """Search for the best model.
 
@@ -131,6 +133,8 @@ class AutoML:
             sample_weight: non-negative numbers of shape (rows,), or a column's name.
             groups: of shape (rows,), or a column's name: rows of one group are never on both sides of a split.
             time: of shape (rows,), or a column's name: models are judged by rows later than those they learned from.
+            warm_start: an earlier model of the same task, whose members are fitted first, on this data: where more rows
+                came in, the search goes on from what it found before.
 
         Raises:
             DataError: the table cannot be learned from; the message says why.
@@ -178,6 +182,7 @@ class AutoML:
             predict_time_limit=self.predict_time_limit,
             groups=table.groups,
             time=table.time,
+            start=() if warm_start is None else _members_of(warm_start, table.coder.task),
         )
         outcome = run_study(
             problem,
@@ -339,3 +344,18 @@ class AutoML:
         save_model(self._fitted, path, plugins=self._host() if is_in_cloud(path) else None)
         if hasattr(self, "_plugins"):
             self._plugins.emit("automl_model_saved", study=self.study_, path=path)
+
+
+def _members_of(earlier: AutoML | Model, task: str) -> tuple[Proposal, ...]:
+    """Return the configurations that an earlier ensemble is made of, the heaviest first."""
+    from automl.study.members import Proposal
+    from automl_core import Candidate
+
+    model = earlier.model_ if isinstance(earlier, AutoML) else earlier
+    if model.task != task:
+        raise DataError(f"warm_start is a model of a {model.task} task, and this is a {task} task.")
+    rows = sorted((row for row in model.leaderboard()[1:] if row["weight"]), key=lambda row: -row["weight"])
+    return tuple(
+        Proposal(row["learner"], Candidate(dict(row["params"]), place / len(rows), row["view"]))
+        for place, row in enumerate(rows)
+    )

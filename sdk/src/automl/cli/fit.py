@@ -58,13 +58,14 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--executor", help="Where trials run, such as threads, processes.")
 @click.option("--storage", help="Where the journal is kept: a name, or a URI such as s3://bucket/folder.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
+@click.option("--warm-start", type=click.Path(), help="A saved model of the same task, whose members are fitted first.")
 @click.option("--holdout", type=click.Path(), help="More data with the target, to score the model on.")
 @click.option("--report", type=click.Path(), callback=writable, help="Write a page about the model to this FILE.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def fit(
     data: str, target: str, out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
-    executor: str | None, storage: str | None, learners: tuple[str, ...] | None, **options: Any,
+    executor: str | None, storage: str | None, learners: tuple[str, ...] | None, warm_start: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Find the best model for DATA and save it.
 
@@ -72,7 +73,7 @@ def fit(
     """
     started = time.monotonic()
     settings = {"executor": executor, "storage": storage, "learners": learners}
-    model = search_for_model(data, target=target, quiet=quiet, settings=settings, **options)
+    model = search_for_model(data, target=target, quiet=quiet, settings=settings, warm_start=warm_start, **options)
     model.save(out)
     score = None if holdout is None else model.score(holdout)
     seconds = time.monotonic() - started
@@ -99,17 +100,22 @@ def _short(board: Leaderboard, out: str) -> str:
     return top if more <= 0 else f"{top}\n... and {more} more: automl leaderboard {out}"
 
 
-def search_for_model(data: Any, *, target: str, quiet: bool, settings: dict[str, Any], **options: Any) -> AutoML:
+def search_for_model(
+    data: Any, *, target: str, quiet: bool, settings: dict[str, Any], warm_start: str | None = None, **options: Any
+) -> AutoML:
     """Fit with progress on stderr; the first Ctrl-C keeps the best model so far."""
+    from automl.artifact import load_model
     from automl.progress import show_progress
     from automl_core.settings import load_settings
 
+    earlier = None if warm_start is None else load_model(warm_start)
     loaded = load_settings(**{name: value for name, value in settings.items() if value is not None})
     with two_stage_interrupt(), nullcontext() if quiet else show_progress(sys.stderr) as listener:
         from automl.engine import AutoML
 
         listeners = [] if listener is None else [listener]
-        automl = AutoML(settings=loaded, listeners=listeners, **options).fit(data, target=target)
+        automl = AutoML(settings=loaded, listeners=listeners, **options)
+        automl.fit(data, target=target, warm_start=earlier)
     if not any(row["weight"] for row in automl.leaderboard()):
         click.echo("no fit succeeded: the model says the same of every row; the leaderboard tells why", err=True)
     return automl

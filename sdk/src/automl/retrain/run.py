@@ -214,7 +214,7 @@ class Retraining:
         engine = AutoML(
             time_limit=seconds, metric=metric, task=champion.task, settings=self._engine, n_jobs=self._threads
         )
-        return engine.fit(table, target=champion.target).model_
+        return engine.fit(table, target=champion.target, warm_start=champion).model_
 
     def _register(self, model: Model, tags: dict[str, str]) -> str:
         with tempfile.TemporaryDirectory() as folder:

@@ -88,6 +88,7 @@ class Journal:
         fields = [
             problem.data.key, problem.task, problem.target, problem.metric.name, problem.seed, problem.quality,
             problem.folds, problem.max_trials, sorted(learners), settings.search, str(problem.predict_time_limit), timed,
+            [trial_key(p.learner, p.candidate.params, p.candidate.view) for p in problem.start],
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(fields, default=str).encode()).hexdigest()[:20]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from automl.metrics import Metric
     from automl.study.finish import Shipment
     from automl.study.leaderboard import Leaderboard
+    from automl.study.members import Proposal
     from automl.study.plan import Plan
     from automl_core import Data, Study
 
@@ -26,6 +27,7 @@ class Problem:
     Attributes:
         groups: int64 (rows,), rows of one group stay together. time: anything sortable (rows,).
         predict_time_limit: microseconds a row; None takes it from `quality`.
+        start: what is fitted before the portfolios of the learners.
     """
 
     data: Data
@@ -40,6 +42,7 @@ class Problem:
     predict_time_limit: float | None = None
     groups: NDArray[np.int64] | None = None
     time: NDArray[Any] | None = None
+    start: tuple[Proposal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -219,7 +219,7 @@ class _Runner:
 
     def _proposals(self) -> list[Proposal]:
         data, task = self.problem.data, self.problem.task
-        found: list[Proposal] = []
+        found = [proposal for proposal in self.problem.start if proposal.learner in self.learners]
         for name, learner in self.learners.items():
             need = learner.memory(task, len(data.target), len(data.columns), len(self.problem.classes))
             if need > free_memory():
@@ -237,9 +237,10 @@ class _Runner:
         elif not any(column.categories > 30 for column in data.columns):
             # Without a category of many levels this view is the encoded table once more.
             found = [p if p.candidate.view != "encoded" else _on_base(p) for p in found]
-        return list({trial_key(p.learner, p.candidate.params, p.candidate.view): p for p in reversed(found)}.values())[
-            ::-1
-        ]
+        once: dict[str, Proposal] = {}
+        for p in found:
+            once.setdefault(trial_key(p.learner, p.candidate.params, p.candidate.view), p)
+        return list(once.values())
 
     def _search(self) -> Search | None:
         if self.problem.quality == "fast" and self.optimizer is None:
