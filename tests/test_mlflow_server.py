@@ -117,7 +117,7 @@ def trained_model(tmp_path_factory: pytest.TempPathFactory) -> AutoML:
 
 
 def tracker_at(uri: str, directory: Path, **settings: Any) -> Any:
-    block = {"tracking_uri": uri, "flush_seconds": 60, **settings}
+    block = {"tracking_uri": uri, "flush_seconds": 300, **settings}
     host = Plugins(load_settings(trackers=("mlflow",), directory=str(directory), plugins={"mlflow": block}))
     return host.build("tracker", "mlflow")
 
@@ -210,8 +210,7 @@ def test_server_that_is_away_delays_nothing_and_gets_all_later(
     uri = server.uri.replace("//", "//me:hunter2@")
     tracker = tracker_at(uri, tmp_path, flush_seconds=0.5)
     assert track(tracker) < 2.0  # seconds, where MLflow's own client takes minutes to give up
-    sent, left = tracker.flush()
-    assert (sent, left) == (0, 1)
+    until(lambda: tracker.flush() == (0, 1) and "stays: MLflow" in caplog.text)  # the study's own process gave up
     assert "does not answer" in caplog.text
     assert "hunter2" not in caplog.text
     server.start()
@@ -264,7 +263,7 @@ def test_wrong_password_is_told_and_the_right_one_works(
     server = Server(tmp_path, "--app-name", "basic-auth", **environment)
     server.start()
     try:
-        tracker = tracker_at(server.uri, tmp_path, username="admin", password="hunter2-wrong", flush_seconds=20)
+        tracker = tracker_at(server.uri, tmp_path, username="admin", password="hunter2-wrong")
         track(tracker)
         assert tracker.flush()[1] == 1
         assert "denies access (401)" in caplog.text

@@ -129,13 +129,16 @@ def test_service_follows_an_alias(tmp_path: Path, models: list[Path], tracker: s
         assert np.array_equal(service.predict(ROWS).said, probabilities(models[0]))
 
 
+FILES = {"leaderboard.csv", "leaderboard.json", "model", "report.html"}
+
+
 def test_study_leaves_its_trials_and_its_model_in_mlflow(tmp_path: Path, use_store) -> None:
     use_store(tmp_path)
     automl = fit(tmp_path, trackers=("mlflow",))
     tracker = MLflowTracker(directory=tmp_path)
     for thread in threading.enumerate():
         if thread.name == "automl-mlflow":
-            thread.join(60)
+            thread.join(300)
     assert tracker.flush() == (0, 0)
     client, experiment = tracker.connection.client, tracker.connection.experiment()
     (parent,) = client.search_runs([experiment], f"tags.`automl.study` = '{automl.study_.id}'")
@@ -144,7 +147,7 @@ def test_study_leaves_its_trials_and_its_model_in_mlflow(tmp_path: Path, use_sto
     assert {(run.data.tags["automl.learner"], run.info.status) for run in children} == {("sklearn.linear", "FINISHED")}
     assert len(children) == 2
     assert parent.data.metrics["best_loss"] == min(run.data.metrics["loss"] for run in children)
-    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"leaderboard.json", "model"}
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == FILES
     fetched = load_model(tracker.fetch(f"runs:/{parent.info.run_id}/model"))
     assert np.array_equal(probabilities(fetched), probabilities(automl.model_))
 

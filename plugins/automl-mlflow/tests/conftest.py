@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from automl_mlflow.settings import MLflowConfig
 from automl_mlflow.tracker import MLflowTracker
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -31,5 +32,12 @@ def directory(tmp_path: Path, empty_store: Path) -> Path:
 
 
 @pytest.fixture
+def live(directory: Path) -> MLflowTracker:
+    """A tracker that sends by a process of its own, which takes seconds to start."""
+    return MLflowTracker(MLflowConfig.model_validate({"flush_seconds": 300}), directory=directory)
+
+
+@pytest.fixture
 def tracker(directory: Path) -> MLflowTracker:
-    return MLflowTracker(directory=directory)
+    """A tracker that sends when `flush` is called, and in this process."""
+    return MLflowTracker(MLflowConfig.model_validate({"offline": True}), directory=directory)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,16 @@ def record(tracker: MLflowTracker, *trials: Trial, error: BaseException | None =
     for one in trials:
         tracker.log(one)
     tracker.finish(error)
-    assert tracker.flush() == (0, 0)
+    assert tracker.flush()[1] == 0
     return runs_of(tracker, f"tags.`automl.study` = '{STUDY.id}'")[0]
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.5)
+    raise TimeoutError("it did not happen within five minutes")
 
 
 def spools(tracker: MLflowTracker) -> list[Path]:
@@ -66,6 +75,42 @@ def test_study_is_a_run_with_a_child_for_each_trial(tracker: MLflowTracker) -> N
     assert found[2].data.tags["automl.error"] == "ValueError: no"
     assert found[0].info.end_time - found[0].info.start_time == 1500
     assert spools(tracker) == []
+
+
+def test_trials_are_sent_while_the_study_goes_on(live: MLflowTracker) -> None:
+    live.start(STUDY)
+    live.log(trial(0))
+    until(lambda: len(runs_of(live, "tags.`automl.trial` = '0'")) == 1)
+    live.log(trial(1))
+    live.finish()
+    assert live.flush() == (0, 0)
+    (parent,) = runs_of(live, "tags.`automl.study` = 'a1b2'")
+    assert [run.info.status for run in children(live, parent).values()] == ["FINISHED", "FINISHED"]
+    assert spools(live) == []
+
+
+def test_study_without_a_process_waits_on_disk(
+    live: MLflowTracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    live.start(STUDY)
+    live.log(trial(0))
+    live.finish()
+    assert "no process could be started" in caplog.text
+    assert live.flush() == (3, 0)
+
+
+def test_process_that_dies_loses_nothing(live: MLflowTracker, caplog: pytest.LogCaptureFixture) -> None:
+    live.start(STUDY)
+    live.log(trial(0))
+    assert live._uploader is not None
+    process = live._uploader._process
+    assert process is not None
+    process.kill()
+    live.log(trial(1))
+    live.finish()
+    assert live.flush() == (4, 0)
+    assert "ended with -9" in caplog.text
 
 
 def test_best_loss_is_logged_by_trial(tracker: MLflowTracker) -> None:
@@ -121,8 +166,8 @@ def test_numbers_that_are_not_finite_are_named(tracker: MLflowTracker) -> None:
     assert found.data.metrics.keys() == {"loss", "seconds", "rounds", "c"}
 
 
-def test_two_studies_at_once_are_two_runs(directory: Path) -> None:
-    trackers = [MLflowTracker(directory=directory) for _ in range(2)]
+def test_two_studies_at_once_are_two_runs(live: MLflowTracker, directory: Path) -> None:
+    trackers = [live, MLflowTracker(live.config, directory=directory)]
 
     def track(tracker: MLflowTracker) -> None:
         tracker.start(STUDY)
@@ -155,7 +200,10 @@ def active(tracker: MLflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_study_nests_under_the_active_run(tracker: MLflowTracker, active: Any, tmp_path: Path) -> None:
-    elsewhere = MLflowTracker(directory=tmp_path / "elsewhere")  # goes to the active run, as settings name no address
+    config = MLflowConfig.model_validate({"flush_seconds": 300})
+    elsewhere = MLflowTracker(
+        config, directory=tmp_path / "elsewhere"
+    )  # goes to the active run, as settings name no address
     elsewhere.start(STUDY)
     elsewhere.log(trial(0))
     elsewhere.finish()
@@ -187,11 +235,20 @@ def test_run_of_a_killed_process_is_closed_as_killed(tracker: MLflowTracker, dir
         assert process.stdout.readline() == b"told\n"
         assert tracker.flush() == (0, 0), "a spool that its process has open is nobody else's"
         process.send_signal(signal.SIGKILL)
-    parent = record(tracker, trial(0))
-    runs = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
-    (killed,) = [run for run in runs if run.info.status == "KILLED"]
+    until(lambda: spools(tracker) == [])
+    (killed,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert killed.info.status == "KILLED"
     assert len(children(tracker, killed)) == 2
-    assert parent.info.status == "FINISHED"
+
+
+def test_run_of_a_killed_machine_is_closed_by_the_next_study(tracker: MLflowTracker, directory: Path) -> None:
+    tracker.start(STUDY)
+    tracker.log(trial(0))
+    tracker._opened().close()  # as the end of its process does, which leaves no record of an end
+    again = MLflowTracker(tracker.config, directory=directory)
+    record(again, trial(0), trial(1))
+    found = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert {run.info.status: len(children(tracker, run)) for run in found} == {"KILLED": 1, "FINISHED": 2}
 
 
 def test_deleted_experiment_costs_no_study_and_says_what_to_do(
@@ -199,7 +256,7 @@ def test_deleted_experiment_costs_no_study_and_says_what_to_do(
 ) -> None:
     experiment = tracker.connection.experiment()
     tracker.connection.client.delete_experiment(experiment)
-    other = MLflowTracker(directory=directory)
+    other = MLflowTracker(MLflowConfig.model_validate({"flush_seconds": 300}), directory=directory)
     other.start(STUDY)
     other.log(trial(0))
     other.finish()

@@ -1,130 +1,108 @@
-"""A thread that sends what the study tells, while the study goes on."""
+"""A process that sends what the study tells, while the study goes on: seen from the study."""
 
 from __future__ import annotations
 
 import atexit
+import json
 import logging
-from threading import Event as Flag
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from threading import Thread
-from typing import TYPE_CHECKING
-
-from automl_core import ComponentUnavailable
-from automl_mlflow.connection import Refused
-from automl_mlflow.sending import Sender
-from automl_mlflow.spool import Spool, leftovers
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl_mlflow.connection import Connection
+    from automl_mlflow.spool import Spool
 
-__all__ = ["Uploader", "flush"]
+__all__ = ["Uploader"]
 
-GATHER = 0.5  # seconds in which trials gather, so that a wake of the thread serves many
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+# MLflow's client takes 5 s of computing to be imported, 6 s to make a new store, and 50 ms for each trial (measured, one
+# slow core): in a thread, trials would wait for that, and a study of seconds took four times as long.
+PROGRAM = ("-P", "-m", "automl_mlflow.upload")
 log = logging.getLogger("automl.mlflow")
 
 
 class Uploader:
-    """Sends one spool until it is complete or told to stop; the study never waits for it but at the end, for a while.
-
-    Also sends what earlier processes left at this address, and closes the runs of those that were killed.
-    """
+    """Has a spool sent by a process of its own, which is told when the study ends, and notices when it is killed."""
 
     def __init__(self, spool: Spool, connection: Connection, *, study: str) -> None:
         self.spool, self.connection = spool, connection
         self._study = study
-        self._sender = Sender(spool, connection)
-        self._news, self._stop = Flag(), Flag()
-        self._warned = self._flushed = False
-        self._thread = Thread(target=self._work, name="automl-mlflow", daemon=True)
-        self._thread.start()
-
-    def notify(self) -> None:
-        self._news.set()
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = self._start()
+        except OSError as error:  # no memory, or too many processes
+            log.warning("what study %s has to tell MLflow waits on disk: no process could be started: %s", study, error)
+            return
+        self._listener = Thread(target=self._listen, args=(self._process,), name="automl-mlflow", daemon=True)
+        self._listener.start()
 
     def finish(self, seconds: float) -> None:
-        """Let the thread send the rest and end; only the end of the process waits for it, for so long at most."""
+        """Let the process send the rest and end; only the end of this one waits for it, for so long at most."""
         atexit.register(self.wait, seconds)
-        self._stop.set()
-        self._news.set()
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):  # it gave up before
+                self._process.stdin.write(b"end\n")
+            self._process.stdin.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the thread ends, for so long at most; log what is not sent by then, and tell whether it goes on."""
+        """Wait until all is sent, for so long at most; log what is not by then, and tell whether the process goes on."""
         atexit.unregister(self.wait)
-        self._thread.join(seconds)
-        waits = self.spool.folder.exists()
-        if waits:
+        busy = False
+        if self._process is not None:
+            try:
+                self._process.wait(seconds)
+                self._listener.join(seconds)
+            except subprocess.TimeoutExpired:
+                busy = True
+        if busy:
+            log.info(
+                "MLflow at %s has not taken all of study %s: a process goes on", self.connection.shown, self._study
+            )
+        elif self.spool.folder.exists():
             log.warning(
                 "MLflow at %s has not taken all of study %s: the rest is in %s; send it with `automl tracker flush`",
                 self.connection.shown, self._study, self.spool.folder,
             )  # fmt: skip
-        return waits and self._thread.is_alive()
+        return busy
 
-    def _work(self) -> None:
-        try:
-            self._send_until_told()
-        except Refused as error:
-            self._warn(error)
-        except Exception:  # the study must not see it, and nobody else would
-            log.exception("MLflow is told no more of study %s; the rest is in %s", self._study, self.spool.folder)
-        finally:
-            if not self._sender.ended:
-                self._stop.wait()  # until its end, the study still writes into the spool
-            self.spool.close()
-            if not self.spool.folder.exists():
-                atexit.unregister(self.wait)
+    def _start(self) -> subprocess.Popen[bytes]:
+        records = self.spool.fileno()
+        process = subprocess.Popen(
+            [sys.executable, *PROGRAM],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # its warnings come by stdout; the rest is MLflow's own talk
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            pass_fds=(records,),  # and with it the spool's lock
+            process_group=0,  # an interrupt at the keyboard is for the study
+        )
+        assert process.stdin is not None  # noqa: S101 - a pipe
+        process.stdin.write(json.dumps(self._order(records)).encode() + b"\n")
+        return process
 
-    def _send_until_told(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._sender.ended:
-            last = self._stop.is_set()
-            try:
-                self._send()
-            except Refused:
-                raise
-            except ComponentUnavailable as error:
-                self._warn(error)
-                self._stop.wait(0 if last else pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                pause = FIRST_PAUSE
-                if not last and not self._sender.ended:
-                    self._news.wait()
-                    self._stop.wait(GATHER)
-                    self._news.clear()
-            if last and not self._sender.ended:
-                return
-        self.spool.remove()
+    def _order(self, records: int) -> dict[str, Any]:
+        """Return what the process has to know; by a pipe, as it holds the password."""
+        config = self.connection.config
+        secrets = {name: getattr(config, name) for name in ("token", "password")}
+        shown = {name: None if value is None else value.get_secret_value() for name, value in secrets.items()}
+        return {
+            "config": {**config.model_dump(mode="json"), **shown},
+            "directory": str(self.connection.folder.parent),
+            "folder": str(self.spool.folder),
+            "records": records,
+            "study": self._study,
+        }
 
-    def _send(self) -> None:
-        self._sender.send()
-        if not self._flushed:
-            self._flushed = True
-            flush(self.connection)
-
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            log.warning(
-                "study %s goes on without MLflow, and what it has to tell waits on disk: %s", self._study, error
-            )
-        self._warned = True
-
-
-def flush(connection: Connection) -> tuple[int, int]:
-    """Send the spools that nobody has open, and close the runs of killed studies.
-
-    Returns:
-        How many records were sent, and how many spools could not be sent whole.
-    """
-    sent = left = 0
-    for spool in leftovers(connection.spools):
-        sender = Sender(spool, connection)
-        try:
-            sent += sender.send()
-            sender.close_killed()
-            spool.remove()
-        except ComponentUnavailable as error:
-            log.warning("%s stays: %s", spool.folder, error)
-            left += 1
-        finally:
-            spool.close()
-    return sent, left
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Log what the process says."""
+        assert process.stdout is not None  # noqa: S101 - a pipe
+        with process.stdout as lines:
+            for line in lines:
+                said = json.loads(line)
+                log.log(said["level"], "%s", said["text"])
+        if code := process.wait():
+            log.warning("the process that sends to MLflow ended with %d; what it has not sent waits on disk", code)

@@ -10,10 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_core import Study, Trial, TrialState, decode
+from automl_core import ComponentUnavailable, Study, Trial, TrialState, decode
 from automl_mlflow.connection import Refused
 from automl_mlflow.flavour import MODEL_SUFFIX, write_model
 from automl_mlflow.limits import log_all, milliseconds, to_tags
+from automl_mlflow.report import write_report
+from automl_mlflow.spool import leftovers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from automl_mlflow.connection import Connection
     from automl_mlflow.spool import Line, Spool
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "flush"]
 
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
 log = logging.getLogger("automl.mlflow")
@@ -42,6 +44,7 @@ class Sender:
         self._children: dict[int, str] = {}
         self._best = math.inf
         self._experiment = ""
+        self._model: Path | None = None
 
     @property
     def client(self) -> MlflowClient:
@@ -79,6 +82,8 @@ class Sender:
             self._children[line.body["trial"]["id"]] = run
             if (loss := line.body["trial"]["loss"]) is not None:
                 self._best = min(self._best, loss)
+        elif line.kind == "artifact" and line.body["name"].endswith(MODEL_SUFFIX):
+            self._model = self.spool.folder / line.body["file"]
         self.ended = self.ended or line.kind == "end"
 
     def _send(self, line: Line) -> str:
@@ -175,6 +180,35 @@ class Sender:
         self.client.set_terminated(
             self.parent, status="FAILED" if error else "FINISHED", end_time=milliseconds(line.time)
         )
+        if self._model is not None and self.connection.config.report:
+            self._send_report(self._model)
+
+    def _send_report(self, model: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / "report.html"
+            if write_report(model, page):
+                self.client.log_artifact(self.parent, str(page))
+
+
+def flush(connection: Connection) -> tuple[int, int]:
+    """Send the spools that nobody has open, and close the runs of killed studies.
+
+    Returns:
+        How many records were sent, and how many spools could not be sent whole.
+    """
+    sent = left = 0
+    for spool in leftovers(connection.spools):
+        sender = Sender(spool, connection)
+        try:
+            sent += sender.send()
+            sender.close_killed()
+            spool.remove()
+        except ComponentUnavailable as error:
+            log.warning("%s stays: %s", spool.folder, error)
+            left += 1
+        finally:
+            spool.close()
+    return sent, left
 
 
 def _record(body: dict[str, Any]) -> Any:

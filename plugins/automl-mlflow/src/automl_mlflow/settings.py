@@ -22,6 +22,10 @@ class MLflowConfig(PluginSettings):
     token: SecretStr | None = Field(None, description="Bearer token, where the server wants one.")
     username: str | None = Field(None, description="User, where the server has users.")
     password: SecretStr | None = Field(None, description="The user's password.")
+    offline: bool = Field(
+        False, description="Send nothing: `automl tracker flush` does later, where MLflow is reached."
+    )
+    report: bool = Field(True, description="Add the report of a study's model as a page, after all else.")
     required: bool = Field(False, description="Refuse to start a study while the server does not answer.")
     timeout: float = Field(3.0, gt=0, description="How long a server may take to say that it is there.")
     flush_seconds: float = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -31,14 +32,17 @@ class Spool:
 
     Whoever has it open holds its lock: one process writes and sends it, and after that one's death another one sends it.
 
+    Args:
+        records: a descriptor of the records, of the process that has it open: the lock is then that one's and this one's.
+
     Raises:
         BlockingIOError: another process has it open.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, records: int | None = None) -> None:
         self.folder = folder
         (folder / FILES).mkdir(parents=True, exist_ok=True)
-        self._records = (folder / RECORDS).open("ab")
+        self._records = (folder / RECORDS).open("ab") if records is None else os.fdopen(records, "ab")
         try:
             fcntl.flock(self._records, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,6 +57,10 @@ class Spool:
     @classmethod
     def make(cls, root: Path, study: str) -> Spool:
         return cls(root / f"{study}-{secrets.token_hex(4)}")
+
+    def fileno(self) -> int:
+        """Return the descriptor of the records, which holds the lock."""
+        return self._records.fileno()
 
     def append(self, kind: str, time: float, body: dict[str, Any]) -> None:
         """Add a record; takes microseconds, as nobody waits for the disk."""

@@ -10,10 +10,11 @@ from typing import Any
 
 from automl_core import ComponentUnavailable, Study, Tracker, Trial, encode
 from automl_core.diagnosis import FAILED, OK, WARNING, Finding
-from automl_mlflow.background import Uploader, flush
+from automl_mlflow.background import Uploader
 from automl_mlflow.connection import Connection, shown
 from automl_mlflow.context import active_run, environment, run_tags, tracking_uri
 from automl_mlflow.runs import Runs
+from automl_mlflow.sending import flush
 from automl_mlflow.settings import MLflowConfig
 from automl_mlflow.spool import Spool
 
@@ -23,7 +24,7 @@ __all__ = ["MLflowTracker"]
 class MLflowTracker(Runs, Tracker):
     """Records a study as a parent run with a child for each trial, keeps models, and takes runs by hand.
 
-    A study is written to a spool on disk, which a thread sends: `start`, `log`, `artifact` do not wait for MLflow, and
+    A study is written to a spool on disk, which a process of its own sends: `start`, `log`, `artifact` do not wait for MLflow, and
     never fail because of it. What could not be sent stays there for `flush`.
 
     Args:
@@ -55,7 +56,8 @@ class MLflowTracker(Runs, Tracker):
             parent=active.info.run_id if active is not None else None,
             experiment=active.info.experiment_id if active is not None else None,
         )
-        self._uploader = Uploader(self._spool, connection, study=study.id)
+        if not self.config.offline:
+            self._uploader = Uploader(self._spool, connection, study=study.id)
 
     def log(self, trial: Trial) -> None:
         self._tell("trial", trial=_plain(trial))
@@ -65,12 +67,14 @@ class MLflowTracker(Runs, Tracker):
         self._tell("artifact", name=name, file=self._opened().keep(name, path))
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End the study. A thread sends the rest; the end of the process waits for it, as long as settings allow."""
-        if self._spool is None or self._uploader is None:
+        """End the study. The rest is sent meanwhile; the end of the process waits for it, as long as settings allow."""
+        if self._spool is None:
             return
         self._tell("end", error=None if error is None else f"{type(error).__name__}: {error}")
-        self._uploader.finish(self.config.flush_seconds)
-        self._finished.append(self._uploader)
+        self._spool.close()
+        if self._uploader is not None:
+            self._uploader.finish(self.config.flush_seconds)
+            self._finished.append(self._uploader)
         self._spool = self._uploader = None
 
     def flush(self) -> tuple[int, int]:
@@ -115,8 +119,6 @@ class MLflowTracker(Runs, Tracker):
 
     def _tell(self, kind: str, **body: Any) -> None:
         self._opened().append(kind, time.time(), body)
-        if self._uploader is not None:
-            self._uploader.notify()
 
     def _opened(self) -> Spool:
         if self._spool is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,21 @@ __all__ = ["write_files"]
 
 
 def write_files(table: Prepared, outcome: Outcome, folder: Path) -> list[Path]:
-    """Write the model and the leaderboard into a folder, and return the files.
+    """Write the model, and the leaderboard as JSON and CSV, into a folder, and return the files.
+
+    In the CSV, params are JSON, and what a row lacks is empty.
 
     Raises:
         DataError: the model has a member that no file can hold.
     """
-    model, leaderboard = folder / "model.automl", folder / "leaderboard.json"
+    model, leaderboard, sheet = (folder / name for name in ("model.automl", "leaderboard.json", "leaderboard.csv"))
     to_model(table, outcome).save(model)
-    leaderboard.write_text(json.dumps(plain(list(outcome.leaderboard)), indent=1), encoding="utf-8")
-    return [model, leaderboard]
+    rows = plain(list(outcome.leaderboard))
+    leaderboard.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()})
+    return [model, leaderboard, sheet]
