@@ -1,0 +1,1 @@
+"""DuckDB as a plugin of the AutoML engine; `automl_duckdb.plugin` is its entry module."""
