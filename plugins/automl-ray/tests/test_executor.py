@@ -90,7 +90,9 @@ def test_cancelling_what_hangs_gives_its_place_back(executor: RayExecutor, tmp_p
         hung[0].result(0)
 
 
-def test_task_of_a_killed_worker_runs_again(executor: RayExecutor, tmp_path: Path) -> None:
+def test_task_of_a_killed_worker_runs_again_and_is_logged(
+    executor: RayExecutor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def once(marker: str) -> str:
         if not Path(marker).exists():
             Path(marker + "~").write_text(str(os.getpid()))
@@ -102,6 +104,19 @@ def test_task_of_a_killed_worker_runs_again(executor: RayExecutor, tmp_path: Pat
     until(tmp_path / "pid")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert future.result(PATIENCE) == "ran again"
+    assert "a fit was lost with its worker and runs again, 1 of 2 times: " in caplog.text
+
+
+def test_task_that_kills_its_worker_each_time_ends_with_the_reason(cluster: Cluster, tmp_path: Path) -> None:
+    def die(log: str) -> None:
+        with Path(log).open("a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with connect(retries=1) as executor:
+        error = executor.submit(die, str(tmp_path / "log")).exception(PATIENCE)
+    assert isinstance(error, cluster.ray.exceptions.WorkerCrashedError)
+    assert (tmp_path / "log").read_text() == "xx"
 
 
 def test_exception_that_cannot_be_unpickled_is_told(executor: RayExecutor) -> None:

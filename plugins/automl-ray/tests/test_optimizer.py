@@ -149,6 +149,17 @@ def test_trial_that_fits_nowhere_is_told(cluster: Cluster) -> None:
         next(search.drive(hang, steps=1, seconds=3))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_unreachable_head_is_told_with_its_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # as in a process that has no connection yet
+    search = RayTuneOptimizer(RayTuneSettings(ray_address=address, timeout=1))
+    search.begin(LINE, seed=0)
+    with pytest.raises(ComponentUnavailable, match=f"no Ray cluster answers at {address} "):
+        next(search.drive(hang, steps=1, seconds=3))
+
+
 @pytest.mark.parametrize(
     ("settings", "trials"), [({}, None), ({"num_cpus": 8, "cpus_per_trial": 2}, 4), ({"max_concurrent_trials": 3}, 3)]
 )

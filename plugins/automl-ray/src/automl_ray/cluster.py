@@ -23,8 +23,6 @@ POLL = 0.2
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would call its maker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it will do in future; else it warns
-    # A task that was killed for its memory would otherwise run again for ever.
-    "RAY_task_oom_retries": "1",
 }
 _STARTING = ("timed out during startup", "Starting Ray client server failed")
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -132,6 +130,21 @@ class Cluster:
                 )
             time.sleep(POLL)
             self._looked = -inf
+
+    def put(self, value: Any) -> Any:
+        """Put `value` into the object store of this node, or on its disk where it is full, and return Ray's reference.
+
+        Raises:
+            ComponentUnavailable: neither has room for it.
+        """
+        errors = self.ray.exceptions
+        try:
+            return self.ray.put(value)
+        except (errors.ObjectStoreFullError, errors.OutOfDiskError) as error:
+            raise ComponentUnavailable(
+                "Ray's object store has no room for the data, and the disk behind it neither. Give it more with `ray start "
+                "--object-store-memory`, or plugins.ray.object_store_bytes for a Ray that is started here; or free the disk."
+            ) from error
 
     def diagnose(self, need: Mapping[str, float]) -> Iterator[Finding]:
         """Say whether this is a cluster, and whether a trial that needs so much fits into it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RayExecutor"]
 
 T = TypeVar("T")
+log = logging.getLogger("automl.ray")
 
 
 @dataclass(slots=True, eq=False)
@@ -29,14 +31,15 @@ class _Task:
     args: tuple[Any, ...]
     ref: Any = None
     ended: bool = False
+    lost: int = 0
 
 
 class RayExecutor(Executor):
     """Runs functions as Ray tasks; they may be closures.
 
     Ray places them where their resources are free, and gets no more of them than fit, so that the others can wait here.
-    A worker or node that dies has its tasks run again elsewhere, `retries` times; after that the future fails with
-    Ray's error. Cancelling a future that runs kills its worker, so that a fit that hangs gives its place back.
+    A call whose worker or node dies, or is killed for its memory, runs again elsewhere, `retries` times, each of which is
+    logged; after that the future fails with Ray's error. Cancelling a future that runs kills its worker, so that a fit that hangs gives its place back.
 
     Args:
         cluster: closed with the executor.
@@ -62,11 +65,15 @@ class RayExecutor(Executor):
     ) -> None:
         self.cluster, self._grace, self._concurrency = cluster, grace, concurrency
         self._need: Mapping[str, float] = {"CPU": cpus, "GPU": gpus, "memory": float(memory or 0)}
+        self._retries = retries
+        errors = cluster.ray.exceptions
+        self._losses = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError
         self._lock = threading.RLock()
         self._waiting: deque[_Task] = deque()
         self._running: set[_Task] = set()
         self._closed = False
-        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": retries}
+        # Ray would run it again without a word, and where memory is short for ever.
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
         if memory:
             options["memory"] = memory
         self._call = cluster.ray.remote(**options)(call)
@@ -104,13 +111,7 @@ class RayExecutor(Executor):
         """
         with self._lock:
             self._check_open()
-        try:
-            return RayShared(value, self.cluster.ray.put(value))
-        except self.cluster.ray.exceptions.ObjectStoreFullError as error:
-            raise ComponentUnavailable(
-                "Ray's object store has no room for the data. Give it more with `ray start --object-store-memory`, or "
-                "plugins.ray.object_store_bytes for a Ray that is started here."
-            ) from error
+        return RayShared(value, self.cluster.put(value))
 
     def close(self) -> None:
         with self._lock:
@@ -156,7 +157,6 @@ class RayExecutor(Executor):
         except Exception as error:  # noqa: BLE001 - handed on by the future
             self._finish(task, None, error)
             return
-        task.fn, task.args = call, ()  # Ray has them now
         inner.add_done_callback(partial(self._land, task))
 
     def _land(self, task: _Task, inner: Future[bytes]) -> None:
@@ -165,11 +165,28 @@ class RayExecutor(Executor):
             try:
                 result, error = unpack(inner.result())
             except BaseException as raised:  # noqa: BLE001 - a dead worker, or a result that cannot be unpickled here
+                if self._again(task, raised):
+                    return
                 # What Ray could not even start or send back has its own cause, as a function that cannot be pickled.
                 error = getattr(raised, "cause", None) or raised
         self._finish(task, result, error)
         if not self._closed:
             self._start_waiting()
+
+    def _again(self, task: _Task, error: BaseException) -> bool:
+        """Put a call first in the queue whose worker was lost, as often as it may be run again."""
+        if not isinstance(error, self._losses) or not self.cluster.alive:
+            return False
+        with self._lock:
+            if self._closed or task.ended or task.lost >= self._retries:
+                return False
+            task.lost += 1
+            self._running.discard(task)
+            self._waiting.appendleft(task)
+        said = str(error).strip().partition("\n")[0]
+        log.warning("a fit was lost with its worker and runs again, %d of %d times: %s", task.lost, self._retries, said)
+        self._start_waiting()
+        return True
 
     def _finish(self, task: _Task, result: Any, error: BaseException | None) -> None:
         with self._lock:
@@ -177,6 +194,7 @@ class RayExecutor(Executor):
             if task.ended:
                 return
             task.ended = True
+        task.fn, task.args = call, ()  # what holds the future need not hold them
         if not task.future.set_running_or_notify_cancel():
             return
         if error is not None:

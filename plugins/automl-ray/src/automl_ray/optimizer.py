@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RayTuneOptimizer"]
 
+log = logging.getLogger("automl.ray")
 POLL = 0.5  # seconds that a look for what ended waits for it
 LOST = 120.0  # seconds without an answer after which the cluster counts as lost
 GRACE = 0.5  # seconds that Ray Tune gets to wind up when the time is over
@@ -145,10 +147,11 @@ class _Run:
         from automl_ray.tasks import RayShared
 
         ray = self.cluster.ray
-        # With this driver, or the head it speaks to, rather than on a machine that may be taken away.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        # With this driver, or the head it speaks to, rather than on a machine that may be taken away: where it is only
+        # wished for, Ray places an actor that needs no CPU anywhere.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.box = ray.remote(num_cpus=0)(Box).options(scheduling_strategy=here).remote()
-        shared = RayShared(evaluate, ray.put(evaluate))
+        shared = RayShared(evaluate, self.cluster.put(evaluate))
         trainable = tuning.make_trainable(shared, self.box, steps)
         self.tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": need["CPU"], "gpu": need["GPU"]}),
@@ -222,7 +225,13 @@ class _Run:
                 f"the Ray cluster at {self.cluster.address or 'this machine'} is lost: {error} Start the study again: it "
                 "goes on where it stopped."
             ) from error
-        return [unpack(item) for item in items]
+        ended = []
+        for item in map(unpack, items):
+            if isinstance(item, str):
+                log.warning(item)
+            else:
+                ended.append(item)
+        return ended
 
     def stop(self) -> None:
         """Let Ray Tune end; it does within seconds, and with the connection at the latest."""

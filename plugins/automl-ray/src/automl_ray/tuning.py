@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -25,6 +26,8 @@ __all__ = ["Reports", "Stop", "Suggestions", "make_scheduler", "make_trainable"]
 # It misses the files that are not written, one line for each trial.
 logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.CRITICAL)
 REDUCTION = 4  # of the trials that reach a rung, one in so many goes on: Ray's and the paper's choice
+ERRORS = "error.txt"  # Tune's file of a trial's failures
+REASON = 500  # characters
 LOOK = 0.5  # seconds between two looks whether to stop
 
 
@@ -77,14 +80,25 @@ class Reports(tune.Callback):
         if done < self._steps:
             self._tell(trial, TrialState.PRUNED, f"stopped after {done} of {self._steps} steps")
 
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        # To be logged where the study runs, which may be another machine.
+        said = f"trial {trial.config['id']} was lost with its worker and runs again: {_reason(trial)}"
+        ray.get(self._box.put.remote(pack(said)))
+
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        lines = str(trial.get_error() or "").strip().splitlines()
-        self._tell(trial, TrialState.FAILED, f"its worker died: {lines[-1] if lines else 'no reason is known'}")
+        self._tell(trial, TrialState.FAILED, f"its worker died: {_reason(trial)}")
 
     def _tell(self, trial: Any, state: TrialState, error: str) -> None:
         seconds = float((trial.last_result or {}).get("seconds", 0.0))
         ended = Trial(trial.config["id"], trial.config["learner"], trial.config["params"])
         send(self._box, ended.with_result(state, error=error, seconds=seconds))
+
+
+def _reason(trial: Any) -> str:
+    """Return what Ray said of the last failure; Tune forgets it, but for a file, once it runs the trial again."""
+    file = Path(trial.local_path or "", ERRORS)
+    said = file.read_text().rpartition("Failure # ")[2].partition("\n")[2] if file.is_file() else ""
+    return " ".join(said.split())[:REASON] or "no reason is known"
 
 
 class Stop(tune.Stopper):
