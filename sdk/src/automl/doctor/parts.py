@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -19,14 +19,18 @@ SERVING = {"cache": "cache", "server": "server", "monitor": "monitors"}
 BOTH = {"tracker": "trackers"}
 WAIT = 60.0  # seconds; a cluster may start a worker for the first task
 
-# What the production guide asks for, where the settings have nothing of it: the setting, its word, what to do.
-WANTED: Mapping[str, tuple[str, str, str]] = {
-    "Ray cluster": ("executor", "ray", "AUTOML_EXECUTOR=ray and AUTOML_PLUGINS__RAY__ADDRESS; deploy/README.md#ray"),
-    "Dask cluster": ("executor", "dask", "AUTOML_EXECUTOR=dask and its address; deploy/README.md#dask"),
-    "MLflow": ("trackers", "mlflow", "AUTOML_TRACKERS=mlflow and MLFLOW_TRACKING_URI; deploy/README.md#mlflow"),
-    "Redis": ("cache", "redis", "REDIS_HOST; deploy/README.md#redis"),
-    "metrics": ("monitors", "prometheus", "AUTOML_MONITORS=prometheus,drift"),
-    "drift detection": ("monitors", "drift", "AUTOML_MONITORS=prometheus,drift"),
+# What the production guide asks for, where the settings have nothing of it: settings and the word one of them is to have,
+# and what to do.
+WANTED: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "Ray cluster": (
+        {"executor": "ray", "search": "raytune"},
+        "AUTOML_EXECUTOR=ray or AUTOML_SEARCH=raytune, and the address of their plugin; deploy/README.md#ray",
+    ),
+    "Dask cluster": ({"executor": "dask"}, "AUTOML_EXECUTOR=dask and its address; deploy/README.md#dask"),
+    "MLflow": ({"trackers": "mlflow"}, "AUTOML_TRACKERS=mlflow and MLFLOW_TRACKING_URI; deploy/README.md#mlflow"),
+    "Redis": ({"cache": "redis"}, "REDIS_HOST; deploy/README.md#redis"),
+    "metrics": ({"monitors": "prometheus"}, "AUTOML_MONITORS=prometheus,drift"),
+    "drift detection": ({"monitors": "drift"}, "AUTOML_MONITORS=prometheus,drift"),
 }
 
 
@@ -34,14 +38,17 @@ def check_parts(asked: Asked) -> Iterator[Finding]:
     """Build what the settings name, and say what of the guide they do not name."""
     fields = {**(TRAINING if asked.trains else {}), **(SERVING if asked.serves else {}), **BOTH}
     for kind, field in fields.items():
-        named = getattr(asked.settings, field)
-        for word in (named,) if isinstance(named, str) else named:
+        for word in _words(getattr(asked.settings, field)):
             yield from _check(asked, kind, word)
-    for name, (field, word, remedy) in WANTED.items():
-        named = getattr(asked.settings, field)
-        words = (named,) if isinstance(named, str) else named
-        if field in fields.values() and not any(w.partition(".")[0] == word for w in words):
-            yield Finding(name, ABSENT, f"{field} is {', '.join(words) or 'empty'}", remedy)
+    for name, (choices, remedy) in WANTED.items():
+        named = {field: _words(getattr(asked.settings, field)) for field in choices if field in fields.values()}
+        if named and not any(w.partition(".")[0] == choices[field] for field, words in named.items() for w in words):
+            said = ", ".join(f"{field} is {', '.join(words) or 'empty'}" for field, words in named.items())
+            yield Finding(name, ABSENT, said, remedy)
+
+
+def _words(named: str | Sequence[str]) -> Sequence[str]:
+    return (named,) if isinstance(named, str) else named
 
 
 def _check(asked: Asked, kind: str, word: str) -> Iterator[Finding]:
