@@ -74,6 +74,12 @@ def test_file_is_free_after_close(storage: DuckDBStorage) -> None:
     assert [record for _, record in storage.read("log")] == [b"mine", b"theirs"]
 
 
+def test_link_leads_to_the_same_database(storage: DuckDBStorage, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with DuckDBStorage(tmp_path / "link" / "s.duckdb") as other:
+        assert [one.append("log", b"x") for one in (storage, other, storage)] == [1, 2, 3]
+
+
 def test_nothing_is_written_before_the_first_use(tmp_path: Path) -> None:
     with build_storage(Context("duckdb", directory=str(tmp_path / "files"))):
         assert not list(tmp_path.iterdir())

@@ -7,6 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -299,6 +302,65 @@ def test_key_is_needed_but_for_health() -> None:
             assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
         told = stub.ServerMetadata(service_pb2.ServerMetadataRequest(), metadata=(("authorization", "Bearer k2"),))
         assert told.name == "automl"
+
+
+def test_answer_that_comes_from_the_services_thread_is_the_same(service: Any, columns: dict[str, Any]) -> None:
+    model = service.find("buyers").model
+    slow = PredictionService(options=ServiceOptions(batch_above=1e-12, local_rows=0))
+    slow.add(model, name="buyers")
+    with serving(slow) as url, triton.InferenceServerClient(url) as client:
+        said = client.infer("buyers", inputs(columns)).as_numpy("predict_proba")
+    np.testing.assert_array_equal(said, model.predict_proba(columns))
+
+
+def test_request_above_the_limit_is_refused(service: Any, columns: dict[str, Any]) -> None:
+    model = service.find("buyers").model
+    small = PredictionService()
+    small.add(model, name="buyers")
+    many = {name: list(values) * 10 for name, values in columns.items()}
+    with serving(small, max_message=1024) as url, triton.InferenceServerClient(url) as client:
+        with pytest.raises(InferenceServerException, match="larger than max"):
+            client.infer("buyers", inputs(many))
+        assert len(client.infer("buyers", inputs(first(columns, 2))).as_numpy("predict")) == 2
+
+
+def test_connection_is_encrypted_with_the_certificate(tmp_path: Path) -> None:
+    key, certificate = make_certificate(tmp_path)
+    with serving(PredictionService(), tls_key=str(key), tls_certificate=str(certificate)) as url:
+        credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+        with grpc.secure_channel(url, credentials) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=30).live
+        with grpc.insecure_channel(url) as channel, pytest.raises(grpc.RpcError) as caught:
+            service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerLive(service_pb2.ServerLiveRequest(), timeout=30)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a key, and a certificate of it for 127.0.0.1."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "key.pem", folder / "certificate.pem"
+    plain = serialization.NoEncryption()
+    paths[0].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption_algorithm=plain)
+    )
+    paths[1].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return paths
 
 
 def test_server_without_models_is_live_but_not_ready() -> None:

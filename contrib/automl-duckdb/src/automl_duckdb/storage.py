@@ -34,7 +34,7 @@ class DuckDBStorage(Storage):
     def _database(self) -> Database:
         with self._turn:
             if self._taken is None:
-                self._taken = Database.take(self.path)
+                self._taken = Database.take(self.path.resolve())  # one lock, whatever links lead there
             return self._taken
 
     def close(self) -> None:
