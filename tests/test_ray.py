@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sklearn.datasets import load_breast_cancer
 
 from automl import AutoML
+from automl.cli.app import cli
 from automl_core import decode, hookimpl
 from automl_core.settings import load_settings
 
@@ -48,6 +51,23 @@ def test_the_same_seed_and_trials_give_the_same_leaderboard_on_ray(calm, tmp_pat
     engine = fit(tmp_path, "ray")
     assert rows(engine) == rows(calm)
     assert (engine.predict_proba(X[300:]) == calm.predict_proba(X[300:])).all()
+
+
+@pytest.mark.parametrize("named", [{"AUTOML_EXECUTOR": "ray"}, {"AUTOML_SEARCH": "raytune"}, {}])
+def test_doctor_looks_at_the_cluster_of_executor_or_search(tmp_path, named):
+    light = {
+        "AUTOML_LEARNERS": "",
+        "AUTOML_EXECUTOR": "serial",
+        "AUTOML_SEARCH": "random",
+        "AUTOML_DIRECTORY": str(tmp_path),
+        **named,
+    }
+    told = CliRunner().invoke(cli, ["doctor", "--json", "--for", "training"], env=light).stdout
+    (found,) = (finding for finding in json.loads(told)["findings"] if finding["check"] == "Ray cluster")
+    if named:
+        assert (found["state"], found["said"]) == ("warning", "2 CPUs of this machine only")
+    else:
+        assert (found["state"], found["said"]) == ("not configured", "executor is serial, search is random")
 
 
 def workers(title: str = "ray::call") -> list[int]:

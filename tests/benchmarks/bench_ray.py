@@ -1,6 +1,8 @@
 """The search and the executor beside bare Ray, early stopping, and scaling: `pytest -s tests/benchmarks/bench_ray.py`.
 
-$BENCH_TRIALS trials each, 400 by default; $BENCH_SLOTS, 64 by default, is where scaling ends.
+$BENCH_TRIALS trials each, 400 by default; $BENCH_SLOTS, 64 by default, is where scaling ends. $BENCH_TABLES names tables for
+early stopping instead of those that come with scikit-learn, as PATH.parquet:TARGET, with commas between; $BENCH_FOLDS, 5 by
+default, is their folds.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from ray import cloudpickle
 from sklearn.datasets import load_breast_cancer, load_digits, make_friedman1
@@ -30,6 +33,7 @@ from automl_ray.settings import RayTuneSettings
 pytestmark = pytest.mark.benchmark
 TRIALS = int(os.environ.get("BENCH_TRIALS", "400"))
 SLOTS = int(os.environ.get("BENCH_SLOTS", "64"))
+FOLDS = int(os.environ.get("BENCH_FOLDS", "5"))
 STEPS = 5
 # Workers need not find this module.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -128,7 +132,7 @@ def abs_of(number: int) -> int:
     return abs(number)
 
 
-def tables() -> dict[str, tuple[Any, Any]]:
+def bundled() -> dict[str, tuple[Any, Any]]:
     return {
         "digits": load_digits(return_X_y=True),
         "cancer": load_breast_cancer(return_X_y=True),
@@ -136,9 +140,20 @@ def tables() -> dict[str, tuple[Any, Any]]:
     }
 
 
-@pytest.mark.parametrize("name", tables())
+def read(name: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Return at most 4,000 rows of a table, at random, and their target."""
+    if ":" not in name:
+        x, y = bundled()[name]
+        return pd.DataFrame(x).rename(columns=str), pd.Series(y)
+    path, _, target = name.rpartition(":")
+    frame = pd.read_parquet(path)
+    frame = frame.sample(min(len(frame), 4000), random_state=0).reset_index(drop=True)
+    return frame.drop(columns=target), frame[target]
+
+
+@pytest.mark.parametrize("name", os.environ["BENCH_TABLES"].split(",") if "BENCH_TABLES" in os.environ else bundled())
 def test_asha_beside_the_full_search(one_node: Cluster, tmp_path: Path, name: str) -> None:
-    x, y = tables()[name]
+    x, y = read(name)
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[: len(y) * 3 // 4], order[len(y) * 3 // 4 :]
     found: dict[str, tuple[float, float]] = {}
@@ -146,15 +161,15 @@ def test_asha_beside_the_full_search(one_node: Cluster, tmp_path: Path, name: st
         given = RayTuneSettings(num_samples=40, scheduler=scheduler, search_algorithm="random")  # type: ignore[arg-type]
         settings = load_settings(executor="serial", learners=("lightgbm",), directory=str(tmp_path / scheduler))
         engine = AutoML(
-            time_limit=None, max_trials=40, folds=5, n_jobs=1, settings=settings, optimizer=RayTuneOptimizer(given)
+            time_limit=None, max_trials=40, folds=FOLDS, n_jobs=1, settings=settings, optimizer=RayTuneOptimizer(given)
         )
-        engine.fit(x[train], y[train])
+        engine.fit(x.iloc[train], y.iloc[train])
         rows = [row for row in engine.leaderboard() if row["learner"] != "ensemble"]
-        found[scheduler] = sum(row["seconds"] for row in rows), engine.score(x[test], y[test])
+        found[scheduler] = sum(row["seconds"] for row in rows), engine.score(x.iloc[test], y.iloc[test])
     (full, score), (early, early_score) = found["fifo"], found["asha"]
     print(
-        f"\n{name}: 40 trials of 5 folds in {full:.1f} s of training, score {score:.4f}; with asha {early:.1f} s, score "
-        f"{early_score:.4f}: {early / full:.2f} of the seconds",
+        f"\n{Path(name.rpartition(':')[0] or name).stem}: 40 trials of {FOLDS} folds in {full:.1f} s of training, score "
+        f"{score:.4f}; with asha {early:.1f} s, score {early_score:.4f}: {early / full:.2f} of the seconds",
         end="",
     )
 
