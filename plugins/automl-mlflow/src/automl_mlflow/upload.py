@@ -23,7 +23,7 @@ from automl_mlflow.spool import Spool
 
 __all__ = ["Upload", "main"]
 
-NICENESS = 15  # a thirtieth of a core where trials take all of them, and all that they leave
+NICENESS = 10  # a tenth of a core where trials take all of them, and all that they leave
 GATHER = 0.5  # seconds between looks at the spool
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 log = logging.getLogger("automl.mlflow")
