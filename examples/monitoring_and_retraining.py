@@ -84,7 +84,7 @@ def main(seconds: float = 10.0) -> None:
     plugins.listen(pager, "pager")
     options = ServiceOptions(ledger=str(folder / "rows.sqlite"), reload_seconds=0.5)
     service = PredictionService(plugins, options=options)
-    service.add(f"models:/{NAME}@champion", name=NAME)  # before it starts: then it follows the alias
+    service.add(f"models:/{NAME}@champion", name=NAME)
     with service:
         before = service.find(NAME).version
         print(f"accuracy before: {traffic(service, 20):.2f}")

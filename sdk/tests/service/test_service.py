@@ -296,6 +296,18 @@ def test_reload_under_load_answers_from_exactly_one_version(make_model, rows, tm
         assert service.counters.totals()["reloads"] > 5
 
 
+def test_file_that_is_added_later_is_followed_too(model, make_model, rows, tmp_path) -> None:
+    path = tmp_path / "model.automl"
+    model.save(path)
+    with PredictionService(options=ServiceOptions(reload_seconds=0.01)) as service:
+        first = service.add(path)
+        make_model(slope=0.2).save(path)
+        deadline = time.monotonic() + 60
+        while service.find().version == first.version:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def test_damaged_file_leaves_the_old_model_in_service(model, rows, tmp_path, caplog) -> None:
     path = tmp_path / "m.automl"
     model.save(path)

@@ -112,6 +112,8 @@ class PredictionService(Component):
             shadows = [s.version for s in old.shadows] if old else []
             self._routes = {**self._routes, name: make_route(versions, weights, shadows)}
             self._default = self._default or name
+            if self._watcher is not None:
+                self._watcher.start()
         return served
 
     def remove(self, name: str, version: str) -> None:

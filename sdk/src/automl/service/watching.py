@@ -28,7 +28,8 @@ class Watcher:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        if self._seconds and any(served.source for served in self._service.models()):
+        """Start to look where there is something to look at; harmless when called again."""
+        if self._thread is None and self._seconds and any(served.source for served in self._service.models()):
             self._thread = Thread(target=self._work, name="automl-reload", daemon=True)
             self._thread.start()
 
