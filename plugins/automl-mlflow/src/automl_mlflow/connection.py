@@ -71,13 +71,19 @@ class Connection:
 
             # It tells of each new database, in the middle of somebody's progress bar.
             logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-            if not self.local:
+            if self.uri.startswith(("http://", "https://")):
                 return MlflowClient(self.uri, self.uri)
-            with (self.folder / "lock").open("w") as lock:
+            with self._migration.open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # of two that make the tables at once, one would fail
                 client = MlflowClient(self.uri, self.uri)
                 client.get_experiment_by_name(self.config.experiment_name)
                 return client
+
+    @property
+    def _migration(self) -> Path:
+        """The file that is locked while a database's tables are made: beside it where it is a file."""
+        file = Path(self.uri.removeprefix("sqlite:///").partition("?")[0] + ".lock")
+        return file if self.uri.startswith("sqlite:///") and file.parent.is_dir() else self.folder / "lock"
 
     def check(self) -> None:
         """Ask a server whether it is there; a database is asked at its first use.
