@@ -70,13 +70,21 @@ def test_intervals_cover_as_asked_and_are_wider_where_errors_are(tmp_path) -> No
     assert width[1] > 2 * width[0]
 
 
+def test_interval_of_predictions_that_are_mostly_equal_is_finite(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    flag = rng.random(1000) < 0.03
+    automl = fit(tmp_path, {"flag": flag.astype(float)}, 5.0 * flag + rng.normal(size=1000))
+    assert np.isfinite(automl.predict_interval({"flag": [0.0, 1.0]})).all()
+
+
 def test_interval_that_cannot_be_told_is_refused(tmp_path) -> None:
     data, y = wavy(150)
     automl = fit(tmp_path, data, y)
     with pytest.raises(DataError, match="between 0 and 1"):
         automl.predict_interval(data, coverage=1.0)
-    with pytest.raises(DataError, match="needs 1999 rows"):
+    with pytest.raises(DataError, match=r"needs 1999 rows.* ask for at most 0\.986,"):
         automl.predict_interval(data, coverage=0.999)
+    assert np.isfinite(automl.predict_interval(data, coverage=0.986)).all()
     with pytest.raises(DataError, match="predict_proba"):
         fit(tmp_path, data, y > 0).predict_interval(data)
 

@@ -37,16 +37,18 @@ def interval(evidence: Evidence, prediction: NDArray[np.float64], coverage: floa
     if not 0 < coverage < 1:
         raise DataError(f"coverage is {coverage!r}; it must be between 0 and 1, such as 0.9.")
     tail = (1 - coverage) / 2
-    least, rows = math.ceil(1 / tail) - 1, len(evidence.target)
+    least, rows = math.ceil(1 / tail - 1e-9) - 1, len(evidence.target)
     if rows < least:
         raise DataError(
             f"an interval of coverage {coverage:g} needs {least} rows predicted out of fold, and the model has {rows}: "
-            f"ask for at most {1 - 2 / (rows + 1):.3f}, or fit on more rows."
+            f"ask for at most {math.floor(1000 * (1 - 2 / (rows + 1))) / 1000:g}, or fit on more rows."
         )
     said = evidence.prediction.astype(np.float64)
     groups = max(1, min(MAX_GROUPS, rows // max(GROUP_ROWS, 2 * least)))
     edges = np.quantile(said, np.linspace(0, 1, groups + 1)[1:-1])
     home = np.searchsorted(edges, said, side="right")
+    if np.bincount(home, minlength=groups).min() < least:  # many equal predictions, which one group has all
+        edges, home, groups = edges[:0], np.zeros_like(home), 1
     errors = evidence.target - said
     ends = np.array([_ends(np.sort(errors[home == group]), tail) for group in range(groups)])
     return np.asarray(prediction[:, None] + ends[np.searchsorted(edges, prediction, side="right")])
@@ -55,6 +57,4 @@ def interval(evidence: Evidence, prediction: NDArray[np.float64], coverage: floa
 def _ends(errors: NDArray[np.float64], tail: float) -> tuple[float, float]:
     """Return the errors with a share of at most `tail` beyond them, were there one row more."""
     place = math.floor(tail * (len(errors) + 1) + 1e-9) - 1
-    if place < 0:  # of many equal predictions one group has all, another none
-        return -math.inf, math.inf
     return float(errors[place]), float(errors[len(errors) - 1 - place])

@@ -211,9 +211,11 @@ class Retraining:
         from automl.engine import AutoML
 
         metric = champion.metric if champion.metric in METRICS else None
+        asked = champion.info.get("origin", {}).get("arguments", {})  # what was promised of the champion holds on
         engine = AutoML(
-            time_limit=seconds, metric=metric, task=champion.task, settings=self._engine, n_jobs=self._threads
-        )
+            time_limit=seconds, metric=metric, task=champion.task, settings=self._engine, n_jobs=self._threads,
+            monotone=asked.get("monotone"),
+        )  # fmt: skip
         return engine.fit(table, target=champion.target, warm_start=champion).model_
 
     def _register(self, model: Model, tags: dict[str, str]) -> str:
