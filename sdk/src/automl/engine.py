@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from automl.metrics import Metric
     from automl.model import Model
+    from automl.prepare import Prepared
     from automl.study.leaderboard import Leaderboard
     from automl.study.members import Proposal
-    from automl.study.problem import Outcome
+    from automl.study.problem import Outcome, Problem
     from automl_core import Settings
 
 __all__ = ["AutoML"]
@@ -58,8 +59,8 @@ class AutoML:
         optimizer: a search with its own settings, instead of the one that `settings` names.
         memory_limit: bytes that work on the table may take; None takes half of what is free. Parquet files for which it is
             too little, and data frames of Dask, are read in batches: the search learns from a sample, the best from all rows.
-        monotone: columns of numbers, or their places in an array, that the prediction may only grow with (1) or only fall
-            with (-1): the number, or the probability of the second of two classes.
+        monotone: columns of numbers (of an array without names "x0", "x1", ...) that the prediction may only grow with (1)
+            or only fall with (-1): the number, or the probability of the second of two classes.
         storage: where the study's journal is kept, instead of where `settings` say: a name, or "s3://bucket/folder".
 
     Attributes:
@@ -148,7 +149,6 @@ class AutoML:
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
         from automl.large.fit import finish_large, search_clock, survey_large
         from automl.prepare import prepare, to_model
-        from automl.study.problem import Problem
         from automl.study.run import run_study
         from automl.tracking.files import write_files
 
@@ -169,21 +169,7 @@ class AutoML:
             rows=0 if survey is None else survey.rows,
             monotone=self.monotone or {},
         )
-        problem = Problem(
-            data=table.data,
-            task=table.coder.task,
-            classes=table.coder.classes,
-            target=table.coder.name,
-            metric=resolve_metric(self.metric, table.coder.task),
-            seed=self.seed,
-            quality=self.quality,
-            folds=self.folds,
-            max_trials=self.max_trials,
-            predict_time_limit=self.predict_time_limit,
-            groups=table.groups,
-            time=table.time,
-            start=() if warm_start is None else _members_of(warm_start, table.coder.task),
-        )
+        problem = self._problem(table, warm_start)
         outcome = run_study(
             problem,
             plugins,
@@ -212,6 +198,25 @@ class AutoML:
             self.classes_ = self.model_.classes_
         log.info("fitted in %.1f s", clock.elapsed)
         return self
+
+    def _problem(self, table: Prepared, warm_start: AutoML | Model | None) -> Problem:
+        from automl.study.problem import Problem
+
+        return Problem(
+            data=table.data,
+            task=table.coder.task,
+            classes=table.coder.classes,
+            target=table.coder.name,
+            metric=resolve_metric(self.metric, table.coder.task),
+            seed=self.seed,
+            quality=self.quality,
+            folds=self.folds,
+            max_trials=self.max_trials,
+            predict_time_limit=self.predict_time_limit,
+            groups=table.groups,
+            time=table.time,
+            start=() if warm_start is None else _members_of(warm_start, table.coder.task),
+        )
 
     def _check(self) -> None:
         if self.quality not in QUALITIES:
