@@ -155,7 +155,9 @@ class AutoML:
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}
         survey = None
         if y is None:
-            survey = survey_large(data, target=target, given=given, seed=self.seed, limit=self.memory_limit)
+            survey = survey_large(
+                data, target=target, given=given, seed=self.seed, limit=self.memory_limit, plugins=plugins
+            )
             if survey is not None and self.monotone:
                 raise DataError("monotone columns need the table in memory: raise memory_limit, or fit on a sample.")
         table = prepare(
@@ -237,14 +239,21 @@ class AutoML:
         return settings if self.storage is None else settings.model_copy(update={"storage": self.storage})
 
     def _opened(self, data: Any, plugins: Plugins | None = None) -> Any:
-        """Open what is at URIs of a cloud, with the settings of this engine; anything else is returned as it is."""
+        """Open what is at URIs of a cloud, with the settings of this engine; anything else is returned as it is.
+
+        What memory could not hold is opened in batches, but for a fit, which brings its own plugins.
+        """
         from automl.places import is_in_cloud
 
         if not is_in_cloud(data):
             return data
+        from automl.large.batches import open_batches
         from automl.table import open_table
 
-        return open_table(data, plugins=plugins or self._host())
+        if plugins is not None:
+            return open_table(data, plugins=plugins)
+        batches = open_batches(data, limit=self.memory_limit, plugins=self._host())
+        return open_table(data, plugins=self._host()) if batches is None else batches
 
     def _host(self) -> Plugins:
         return self._plugins if hasattr(self, "_plugins") else Plugins(self._settings())
@@ -280,9 +289,9 @@ class AutoML:
         """Return the metric, in its own direction, on rows with a known target."""
         model = self._fitted
         metric = resolve_metric(self.metric, model.task)
+        data = self._opened(data)
         if y is None and (batches := in_batches(data)) is not None:
             return self._score_in_batches(batches, metric)
-        data = self._opened(data)
         if y is None:
             from automl.table import open_table
 

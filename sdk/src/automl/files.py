@@ -36,7 +36,7 @@ FAILED_COLUMN = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: its name, and how to open it; `local` is its path where it has one."""
+    """One file: its name, and how to open it; `local` is whether the name is its path. Picklable."""
 
     name: str
     open: Callable[[], Any]
@@ -155,7 +155,7 @@ def _expand(source: str) -> list[File]:
         raise DataError(_missing(path))
     if not found:
         raise DataError(f"{source!r} holds no file of a known format ({', '.join(sorted(READERS))}).")
-    return [File(str(p), lambda p=p: p.open("rb")) for p in found]  # type: ignore[misc]
+    return [File(str(p), partial(p.open, "rb")) for p in found]
 
 
 def _missing(path: Path) -> str:
@@ -190,7 +190,7 @@ def _expand_remote(uri: str, scheme: str) -> list[File]:
         found = [path]
     if not found or not system.exists(found[0]):
         raise DataError(f"there is no file at {uri!r}.")
-    return [File(p, lambda p=p: system.open(p, "rb"), local=False) for p in found]  # type: ignore[misc]
+    return [File(p, partial(system.open, p, "rb"), local=False) for p in found]
 
 
 # ---- how to read one
@@ -217,18 +217,9 @@ def _read(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Table:
 def _read_csv(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Table:
     from pyarrow import csv
 
-    head = _head(file)
-    if not head.strip():
-        raise DataError(f"{file.name!r} is empty.")
-    encoding = BYTE_ORDER_MARKS.get(head[:2], encoding)
-    separator = "\t" if _suffixes(file.name)[0] == ".tsv" else _separator(head)
-    read = csv.ReadOptions(encoding=encoding, block_size=BLOCK)
-    parse = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     types: dict[str, pa.DataType] = {}
     while True:
-        convert = csv.ConvertOptions(
-            null_values=WORDS_FOR_MISSING, strings_can_be_null=True, quoted_strings_can_be_null=True, column_types=types
-        )
+        read, parse, convert = _csv_options(file, types, encoding)
         try:
             table = csv.read_csv(file.stream(), read_options=read, parse_options=parse, convert_options=convert)
             break
@@ -240,6 +231,27 @@ def _read_csv(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Ta
             types[name] = wider
     _check_utf8(table, file)
     return table
+
+
+def _csv_options(file: File, types: dict[str, pa.DataType], encoding: str = "utf-8") -> tuple[Any, Any, Any]:
+    """Return how a file is read, parsed and converted, by its head.
+
+    Raises:
+        DataError: it is empty.
+    """
+    from pyarrow import csv
+
+    head = _head(file)
+    if not head.strip():
+        raise DataError(f"{file.name!r} is empty.")
+    separator = "\t" if _suffixes(file.name)[0] == ".tsv" else _separator(head)
+    return (
+        csv.ReadOptions(encoding=BYTE_ORDER_MARKS.get(head[:2], encoding), block_size=BLOCK),
+        csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        csv.ConvertOptions(
+            null_values=WORDS_FOR_MISSING, strings_can_be_null=True, quoted_strings_can_be_null=True, column_types=types
+        ),
+    )
 
 
 def _head(file: File) -> bytes:

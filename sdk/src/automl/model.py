@@ -127,7 +127,7 @@ class Model:
         return interval(self.evidence, self._say(data, 1), coverage)
 
     def _say(self, data: Any, threads: int) -> NDArray[np.float64]:
-        if (batches := in_batches(data)) is not None:
+        if (batches := in_batches(data, clouds=True)) is not None:
             return np.concatenate([self._say(table, threads) for table in batches])
         return self.predictor.predict(self.encoder.encode(data), threads=threads)
 
@@ -220,13 +220,18 @@ class Model:
         export_onnx(self, path)
 
 
-def in_batches(data: Any) -> Any:
-    """Return what is too large for memory as tables, and None for anything else."""
-    if not isinstance(data, str | os.PathLike) and not type(data).__module__.startswith("dask"):
+def in_batches(data: Any, *, clouds: bool = False) -> Any:
+    """Return what is too large for memory as tables, and None for anything else.
+
+    Args:
+        clouds: whether to look at URIs of clouds, too, with the settings of the environment.
+    """
+    if not isinstance(data, str | os.PathLike) and not type(data).__module__.startswith(("dask", "automl.large")):
         return None
     from automl.large.batches import open_batches
+    from automl.places import is_in_cloud
 
-    return open_batches(data)
+    return None if is_in_cloud(data) and not clouds else open_batches(data)
 
 
 def _to_array(labels: Sequence[Label]) -> NDArray[Any]:

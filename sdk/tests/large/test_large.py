@@ -58,8 +58,8 @@ def test_what_is_in_memory_is_never_large(data: object) -> None:
 
 
 def test_other_formats_are_opened_as_a_whole(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    assert open_batches(tmp_path / "a.csv", limit=1) is None
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
+    assert open_batches(tmp_path / "a.jsonl", limit=1) is None
 
 
 def test_batches_are_all_rows_in_order_each_time(folder: Path) -> None:

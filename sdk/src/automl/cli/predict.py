@@ -16,14 +16,16 @@ from automl.cli.command import Command
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from automl.model import Model
+
 __all__ = ["predict"]
 
 FORMATS = (".csv", ".parquet")
 
 
 def _known_format(_: click.Context, __: click.Parameter, value: str) -> str:
-    if value != "-" and Path(value).suffix.lower() not in FORMATS:
-        raise click.BadParameter(f"{value!r} must end in {' or '.join(FORMATS)}, or be - for CSV on stdout.")
+    if value != "-" and Path(value).suffix.lower() not in (*FORMATS, ""):
+        raise click.BadParameter(f"{value!r} must end in {' or '.join(FORMATS)}, be a folder, or - for CSV on stdout.")
     return value
 
 
@@ -33,6 +35,7 @@ def _known_format(_: click.Context, __: click.Parameter, value: str) -> str:
         "automl predict model.automl new.csv > predictions.csv",
         "automl predict model.automl new.parquet --proba --out predictions.parquet",
         "automl predict s3://bucket/m.automl 's3://bucket/new/*.parquet' --out s3://bucket/predictions.parquet",
+        "automl predict model.automl huge-dataset/ --out predictions/ --keep id",
     ],
 )
 @click.argument("model")
@@ -42,12 +45,22 @@ def _known_format(_: click.Context, __: click.Parameter, value: str) -> str:
     default="-",
     show_default=True,
     callback=_known_format,
-    help="FILE.csv, FILE.parquet, a URI of either, or -.",
+    help="FILE.csv, FILE.parquet, a folder, a URI of any, or -.",
 )
 @click.option("--proba", is_flag=True, help="A column of probability per class as well.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column of DATA to write, too; into a folder only.")
+@click.option(
+    "--bad-files", type=click.Choice(["error", "skip"]), default="error", help="Of damaged files; into a folder only."
+)
 @click.option("--allow-pickle", is_flag=True, help="Load pickled members; only of a model you trust.")
-def predict(model: str, data: str, out: str, proba: bool, allow_pickle: bool) -> None:
-    """Predict each row of DATA with a saved MODEL; each is a path or a URI."""
+def predict(
+    model: str, data: str, out: str, proba: bool, keep: tuple[str, ...], bad_files: str, allow_pickle: bool
+) -> None:
+    """Predict each row of DATA with a saved MODEL; each is a path or a URI.
+
+    Into a folder, DATA of any size is predicted in parts on the executor in the settings, and a run that was killed goes on
+    when it is called again.
+    """
     from automl import load_model
     from automl.places import is_in_cloud
     from automl_core.errors import DataError
@@ -55,6 +68,11 @@ def predict(model: str, data: str, out: str, proba: bool, allow_pickle: bool) ->
     loaded = load_model(model, allow_pickle=allow_pickle)
     if proba and loaded.task == "regression":
         raise DataError(f"{model} predicts numbers, which have no probabilities; leave out --proba.")
+    if out != "-" and not out.lower().endswith(FORMATS):
+        _predict_parts(loaded, data, out, proba=proba, keep=keep, bad_files=bad_files)
+        return
+    if keep or bad_files != "error":
+        raise DataError("--keep and --bad-files go with a folder: --out predictions/")
     rows: Any = data
     if is_in_cloud(data):  # fetched once, where both answers are wanted
         from automl.table import open_table
@@ -68,6 +86,16 @@ def predict(model: str, data: str, out: str, proba: bool, allow_pickle: bool) ->
         _write_parquet(columns, out)
     else:
         _write_csv(columns, out)
+
+
+def _predict_parts(model: Model, data: str, out: str, **options: Any) -> None:
+    from automl.large.predict import predict_files
+
+    done = predict_files(model, data, out, **options)
+    resumed = f", {done.resumed} of {done.parts} parts by an earlier run" if done.resumed else ""
+    click.echo(f"{done.rows} rows of {done.files} files into {out}{resumed}", err=True)
+    for said in done.bad_files:
+        click.echo(f"left out: {said}", err=True)
 
 
 def _write_csv(columns: Mapping[str, NDArray[Any]], out: str) -> None:

@@ -1,24 +1,33 @@
-"""Tables in batches: Parquet files, and data frames of Dask."""
+"""Tables in batches: files of this machine or of a cloud, and data frames of Dask."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from automl.large.memory import memory_limit
-from automl_core import DataError
+from automl_core import AutoMLError, ComponentUnavailable, DataError
 
-__all__ = ["EXPANSION", "Batches", "open_batches"]
+if TYPE_CHECKING:
+    from automl.large.parts import Part
+    from automl_core import Plugins
+
+__all__ = ["EXPANSION", "Batches", "batch_rows", "open_batches"]
 
 EXPANSION = 6  # bytes that a study needs for each of the table's: the table, the encoded one, and what fits make of it
-PARQUET = (".parquet", ".pq")
 BATCH_SHARE = 32  # of the limit, that one batch may take
+LOST = frozenset(
+    {"FutureCancelledError", "CancelledError", "KilledWorker", "TimeoutError"}
+)  # Dask is not imported here
 FEWEST, MOST = 1 << 10, 1 << 18  # rows of a batch
 
 
+@runtime_checkable
 class Batches(Protocol):
     """A table that can be read from the beginning again and again, in batches of the same order each time.
 
@@ -33,72 +42,52 @@ class Batches(Protocol):
         ...
 
 
-def open_batches(data: Any, *, limit: int | None = None, always: bool = False) -> Batches | None:
+def open_batches(
+    data: Any, *, limit: int | None = None, always: bool = False, plugins: Plugins | None = None
+) -> Batches | None:
     """Return data in batches if it is a table too large for memory, else None.
 
     Args:
-        data: a path, glob or folder of Parquet files, or a list of them; a data frame of Dask, which always counts as
-            large; anything else never does.
+        data: a path, glob, folder or URI of a cloud of Parquet, Arrow or CSV files, or a list of them; a data frame of Dask,
+            which always counts as large; anything else never does.
         limit: bytes that work on the table may take; None takes what `memory_limit` says.
-        always: whether Parquet files count as large whatever their size.
+        always: whether files count as large whatever their size.
+        plugins: whose settings reach the clouds; None reads them from the environment and `automl.toml`.
+
+    Raises:
+        DataError: a file is missing or damaged, or files do not fit together.
+        ComponentUnavailable: a cloud does not answer, or refuses.
     """
+    if isinstance(data, _FileBatches | _DaskBatches):
+        return data
     if type(data).__module__.partition(".")[0] == "dask" and hasattr(data, "npartitions"):
         return _DaskBatches(data, limit or memory_limit())
     paths = [data] if isinstance(data, str | os.PathLike) else data
     if not isinstance(paths, list | tuple) or not paths or not all(isinstance(p, str | os.PathLike) for p in paths):
         return None
-    files = _parquet_files([os.fspath(path) for path in paths])
-    if files is None:
+    from automl.large.parts import find_files, open_parts
+
+    files = find_files([os.fspath(path) for path in paths], plugins)
+    limit = limit or memory_limit()
+    if not files or (not always and sum(file.most for file in files) * EXPANSION <= limit):
         return None
-    found = _ParquetBatches(files, limit or memory_limit())
-    return found if always or found.nbytes * EXPANSION > found.limit else None
+    parts = open_parts(files)
+    return _FileBatches(parts, limit) if always or sum(p.nbytes for p in parts) * EXPANSION > limit else None
 
 
-def _parquet_files(paths: Sequence[str]) -> list[Any] | None:
-    """Return the files behind paths if all are plain Parquet files of this machine."""
-    from automl.files import _expand
-
-    if any("://" in path for path in paths):
-        return None
-    files = [file for path in paths for file in _expand(path)]
-    plain = all(file.local and file.name.lower().endswith(PARQUET) and "=" not in file.name for file in files)
-    return files if plain else None
+def batch_rows(parts: Sequence[Part], limit: int) -> int:
+    """Return how many rows of these parts one batch may have."""
+    rows, size = sum(part.rows for part in parts), sum(part.nbytes for part in parts)
+    return min(max(limit // BATCH_SHARE // max(1, size // max(1, rows)), FEWEST), MOST)
 
 
-class _ParquetBatches:
-    def __init__(self, files: Sequence[Any], limit: int) -> None:
-        self._files, self.limit = files, limit
-        self.rows, self.nbytes = 0, 0
-        for file in files:
-            rows, size = _measure(file.name)
-            self.rows += rows
-            self.nbytes += size
+class _FileBatches:
+    def __init__(self, parts: list[Part], limit: int) -> None:
+        self.parts, self.limit = parts, limit
 
     def __iter__(self) -> Iterator[pa.Table]:
-        from pyarrow import parquet
-
-        each = max(1, self.nbytes // max(1, self.rows))
-        size = min(max(self.limit // BATCH_SHARE // each, FEWEST), MOST)
-        for file in self._files:
-            try:
-                with parquet.ParquetFile(file.name, pre_buffer=False) as opened:
-                    for batch in opened.iter_batches(batch_size=size, use_threads=False):
-                        yield from _tidy(batch)
-            except (pa.ArrowException, OSError) as error:
-                raise DataError(f"{file.name!r} cannot be read as parquet: {str(error).splitlines()[0]}") from error
-
-
-def _measure(name: str) -> tuple[int, int]:
-    """Return a file's rows, and the bytes that they take in memory, at least."""
-    from pyarrow import parquet
-
-    try:
-        about = parquet.read_metadata(name)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name!r} cannot be read as parquet: {str(error).splitlines()[0]}") from error
-    stored = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    # Dictionaries make columns of few values small in the file alone.
-    return about.num_rows, max(stored, 8 * about.num_rows * about.num_columns)
+        most = batch_rows(self.parts, self.limit)
+        return _ahead(chain.from_iterable(part.tables(most) for part in self.parts))
 
 
 class _DaskBatches:
@@ -106,12 +95,29 @@ class _DaskBatches:
         self._frame, self.limit = frame, limit
 
     def __iter__(self) -> Iterator[pa.Table]:
-        for number in range(self._frame.npartitions):
-            yield from _tidy(self._frame.partitions[number].compute())
+        return _ahead(self._compute(number) for number in range(self._frame.npartitions))
+
+    def _compute(self, number: int) -> Any:
+        try:
+            return self._frame.partitions[number].compute()
+        except AutoMLError:
+            raise
+        except Exception as error:
+            why = (
+                f"partition {number} of the data frame of Dask could not be computed ({type(error).__name__}: {error})"
+            )
+            if isinstance(error, OSError) or type(error).__name__ in LOST:
+                raise ComponentUnavailable(f"{why}: is its cluster still there?") from error
+            raise DataError(f"{why}.") from error
 
 
-def _tidy(part: Any) -> Iterator[pa.Table]:
+def _ahead(tables: Iterator[Any]) -> Iterator[pa.Table]:
+    """Yield tidy tables, each read while the one before is worked on."""
     from automl.table import open_table
 
-    if len(part):
-        yield open_table(part)
+    with ThreadPoolExecutor(1, thread_name_prefix="automl-batches") as pool:
+        waiting = pool.submit(next, tables, None)
+        while (table := waiting.result()) is not None:
+            waiting = pool.submit(next, tables, None)
+            if len(table):
+                yield open_table(table)

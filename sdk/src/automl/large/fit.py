@@ -24,14 +24,23 @@ SEARCH_SHARE = 0.6  # of the time after the survey; the rest is for fits on all 
 
 
 def survey_large(
-    data: Any, *, target: str | None, given: Mapping[str, Any], seed: int, limit: int | None
+    data: Any,
+    *,
+    target: str | None,
+    given: Mapping[str, Any],
+    seed: int,
+    limit: int | None,
+    plugins: Plugins | None = None,
 ) -> Survey | None:
     """Read all rows once if the table is too large for memory; else None.
+
+    Args:
+        plugins: whose settings reach the clouds; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: the target is not there, or what says how to learn is not in the table.
     """
-    batches = open_batches(data, limit=limit)
+    batches = open_batches(data, limit=limit, plugins=plugins)
     if batches is None:
         return None
     arrays = [name for name, value in given.items() if value is not None and not isinstance(value, str)]
