@@ -27,9 +27,15 @@ __all__ = [
 
 
 class Learner(Component, ABC):
-    """Fits models of one family. Picklable; one instance fits many jobs, from several threads at once."""
+    """Fits models of one family. Picklable; one instance fits many jobs, from several threads at once.
+
+    Attributes:
+        tasks: what it can do. objectives: which words of `Job.objective`, up to a colon, `fit` minimises beside the usual
+            one of the task. A study of a quantile takes only learners that name "quantile".
+    """
 
     tasks: ClassVar[frozenset[str]]
+    objectives: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def space(self, task: str) -> Space:

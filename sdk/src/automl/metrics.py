@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,10 +14,11 @@ from automl_core import BINARY, REGRESSION, SettingsError, did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["METRICS", "Metric", "resolve_metric", "row_losses"]
+__all__ = ["METRICS", "Metric", "pinball_level", "pinball_losses", "resolve_metric", "row_losses"]
 
 Score: TypeAlias = "Callable[[Any, Any, Any], float]"
 EPS = 1e-15
+PINBALL = "pinball"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,12 @@ def r2(target: Any, number: Any, weight: Any) -> float:
     return 1.0 - mse(target, number, weight) / float(spread) if spread > 0 else 0.0
 
 
+def pinball_losses(target: Any, number: Any, level: float) -> NDArray[np.float64]:
+    """Return the loss of each row that the quantile of this level minimises (Koenker and Bassett 1978)."""
+    off = target - number
+    return np.asarray(np.maximum(level * off, (level - 1) * off), dtype=np.float64)
+
+
 def rmsle(target: Any, number: Any, weight: Any) -> float:
     return rmse(np.log1p(np.maximum(target, 0)), np.log1p(np.maximum(number, 0)), weight)
 
@@ -212,7 +220,7 @@ DEFAULTS = {BINARY: "roc_auc", "multiclass": "log_loss", REGRESSION: "rmse"}
 
 
 def resolve_metric(metric: str | Callable[..., float] | None, task: str) -> Metric:
-    """Return the metric of a name, of a scikit-learn scorer (or its name), or of a function.
+    """Return the metric of a name ("pinball:0.9" for a quantile), of a scikit-learn scorer (or its name), or of a function.
 
     A function takes (target, prediction) in the labels or numbers of the data, and greater is better. None
     stands for ROC AUC (binary), log loss (multiclass) or RMSE (regression).
@@ -224,6 +232,8 @@ def resolve_metric(metric: str | Callable[..., float] | None, task: str) -> Metr
         return METRICS[DEFAULTS[task]]
     if not isinstance(metric, str):
         return _from_callable(metric, task)
+    if (level := pinball_level(metric)) is not None:
+        return _pinball(level, task)
     found = METRICS.get(ALIASES.get(metric, metric))
     if found is None:
         return _from_scorer_name(metric, task)
@@ -233,13 +243,41 @@ def resolve_metric(metric: str | Callable[..., float] | None, task: str) -> Metr
     return found
 
 
+def pinball_level(metric: str) -> float | None:
+    """Return the quantile that a metric's name asks for, such as 0.9 of "pinball:0.9"; None for any other metric.
+
+    Raises:
+        SettingsError: the level is none from 0.001 to 0.999.
+    """
+    word, _, text = metric.partition(":")
+    if word != PINBALL:
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0.001 <= level <= 0.999:
+        raise SettingsError(f"metric {metric!r} names no quantile: write one from 0.001 to 0.999, such as pinball:0.9.")
+    return level
+
+
+def _pinball(level: float, task: str) -> Metric:
+    if task != REGRESSION:
+        raise SettingsError(f"metric {PINBALL}:{level:g} is none for {task}: classes have no quantiles.")
+
+    def score(target: Any, number: Any, weight: Any) -> float:
+        return float(np.average(pinball_losses(target, number, level), weights=weight))
+
+    return Metric(f"{PINBALL}:{level:g}", score, False, 0.0, "number", _REGRESSION, f"quantile:{level:g}")
+
+
 def _from_scorer_name(name: str, task: str) -> Metric:
     from sklearn.metrics import get_scorer, get_scorer_names
 
     try:
         scorer = get_scorer(name)
     except ValueError:
-        known = [*METRICS, *get_scorer_names()]
+        known = [*METRICS, PINBALL, *get_scorer_names()]
         raise SettingsError(f"unknown metric {name!r}.{did_you_mean(name, known)}") from None
     return _from_callable(scorer, task, name=name)
 

@@ -17,6 +17,7 @@ class Noisy:
     def __init__(
         self, noise: float, seed: int, *, task: str = "binary", classes: tuple[str, ...] = ("no", "yes")
     ) -> None:
+        self.metric = ""
         self.noise, self.random, self.task = noise, np.random.default_rng(seed), task
         self.classes_ = np.array(classes)
 

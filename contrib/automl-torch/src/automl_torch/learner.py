@@ -58,6 +58,7 @@ class Perceptron(Learner):
     """
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error", "quantile"})
 
     def space(self, task: str) -> Space:
         smoothing: dict[str, Choice] = {} if task == REGRESSION else {"label_smoothing": Choice((0.0, 0.05, 0.1))}

@@ -259,6 +259,16 @@ class LearnerConformance(Conformance):
 
     # ---- where it goes
 
+    def test_quantile_that_is_named_is_learned(self, learner: Learner) -> None:
+        if "quantile" not in learner.objectives or REGRESSION not in learner.tasks:
+            pytest.skip("no quantiles")
+        table = make_table(REGRESSION)
+        truth, values = table.data.target[table.test], table.values(table.test)
+        models = [learner.fit(self.job(table, objective=f"quantile:{level}")) for level in (0.1, 0.9)]
+        below, above = (float((truth <= model.predict(values)).mean()) for model in models)
+        assert below < 0.35
+        assert above > 0.65
+
     def test_learner_and_model_can_be_pickled(self, learner: Learner, table: Table) -> None:
         values = table.values(table.test)
         model = pickle.loads(pickle.dumps(learner)).fit(self.job(table))

@@ -32,6 +32,7 @@ class CatBoostLearner(Learner):
     """
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error", "quantile"})
 
     def __init__(self) -> None:
         self._pools = Pools()

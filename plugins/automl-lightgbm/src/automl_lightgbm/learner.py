@@ -32,6 +32,7 @@ class LightGBMLearner(Learner):
     """Gradient boosting with leaf-wise trees (Ke et al. 2017); categories and missing values natively."""
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error", "quantile"})
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.device = device

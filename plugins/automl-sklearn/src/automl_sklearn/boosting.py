@@ -81,6 +81,7 @@ class HistGradientBoosting(Learner):
     """Gradient boosting on binned columns, with native categories and missing values, stopped on the valid rows."""
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error", "quantile"})
 
     def space(self, task: str) -> Space:
         return Space(

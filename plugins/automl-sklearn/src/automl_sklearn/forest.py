@@ -59,6 +59,7 @@ class _Bagged(Learner):
     """What the two forests share. Missing values are split natively; categories go by their rank in frequency."""
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error"})
     name: ClassVar[str]
     classifier: ClassVar[type[Any]]
     regressor: ClassVar[type[Any]]

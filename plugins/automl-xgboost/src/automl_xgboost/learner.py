@@ -28,6 +28,7 @@ class XGBoostLearner(Learner):
     """Gradient boosting by second-order splits (Chen and Guestrin 2016); categories and missing values natively."""
 
     tasks = TASKS
+    objectives = frozenset({"absolute_error", "quantile"})
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.device = device

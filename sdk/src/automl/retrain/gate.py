@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.metrics import pinball_level, pinball_losses
 from automl_core import REGRESSION, DataError
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ class Comparison:
     """Champion and challenger on the same rows.
 
     Attributes:
-        gain: mean loss of the champion less that of the challenger: log loss of classes, squared error of numbers.
+        gain: mean loss of the champion less that of the challenger: log loss of classes, squared error of numbers, of a
+            champion that predicts a quantile its pinball loss.
         interval: of the gain, 95 %, by the normal law.
         p: one-sided, of a gain this large where both are alike: signs of the differences flipped at random.
-        champion, challenger: accuracy, or RMSE of numbers.
+        champion, challenger: accuracy, or RMSE of numbers, or the mean pinball loss.
     """
 
     rows: int
@@ -63,18 +65,21 @@ def compare(champion: Model, challenger: Model, inputs: Any, truths: Sequence[An
         raise DataError("there is no labelled row to compare models on.")
     if (champion.task == REGRESSION) != (challenger.task == REGRESSION):
         raise DataError(f"a {champion.task} model and a {challenger.task} one cannot be compared.")
-    difference = losses(champion, inputs, truths) - losses(challenger, inputs, truths)
+    level = pinball_level(champion.metric)
+    difference = losses(champion, inputs, truths, level) - losses(challenger, inputs, truths, level)
     difference = difference[-MOST_ROWS:]
     mean = float(difference.mean())
     margin = 1.96 * float(difference.std()) / len(difference) ** 0.5
-    metric, before = score_of(champion, inputs, truths)
-    _, after = score_of(challenger, inputs, truths)
+    metric, before = score_of(champion, inputs, truths, level)
+    _, after = score_of(challenger, inputs, truths, level)
     interval = (mean - margin, mean + margin)
     return Comparison(len(difference), mean, interval, _p_value(difference, seed), metric, before, after)
 
 
-def losses(model: Model, inputs: Any, truths: Sequence[Any]) -> NDArray[np.float64]:
-    """Return the loss of each row."""
+def losses(model: Model, inputs: Any, truths: Sequence[Any], level: float | None = None) -> NDArray[np.float64]:
+    """Return the loss of each row; `level` is the quantile that is predicted, if one is."""
+    if model.task == REGRESSION and level is not None:
+        return pinball_losses(np.asarray(truths, dtype=np.float64), model.predict(inputs), level)
     if model.task == REGRESSION:
         return np.asarray((model.predict(inputs) - np.asarray(truths, dtype=np.float64)) ** 2)
     said = model.predict_proba(inputs)
@@ -84,8 +89,10 @@ def losses(model: Model, inputs: Any, truths: Sequence[Any]) -> NDArray[np.float
     return np.asarray(-np.log(np.maximum(chance, SURE)))
 
 
-def score_of(model: Model, inputs: Any, truths: Sequence[Any]) -> tuple[str, float]:
-    """Return "accuracy" or "rmse", and what the model scores."""
+def score_of(model: Model, inputs: Any, truths: Sequence[Any], level: float | None = None) -> tuple[str, float]:
+    """Return "accuracy", "rmse" or "pinball:0.9", and what the model scores."""
+    if model.task == REGRESSION and level is not None:
+        return f"pinball:{level:g}", float(losses(model, inputs, truths, level).mean())
     if model.task == REGRESSION:
         return "rmse", float(np.sqrt(losses(model, inputs, truths).mean()))
     said = model.predict(inputs).tolist()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.metrics import METRICS
+from automl.metrics import METRICS, pinball_level
 from automl.retrain.champion import find_champion, load_version
 from automl.retrain.gate import Comparison, compare
 from automl.retrain.history import ENDS, History
@@ -210,13 +210,15 @@ class Retraining:
     def _fit(self, champion: Model, table: Any, seconds: float) -> Model:
         from automl.engine import AutoML
 
-        metric = champion.metric if champion.metric in METRICS else None
+        known = champion.metric in METRICS or pinball_level(champion.metric) is not None
+        metric = champion.metric if known else None
         asked = champion.info.get("origin", {}).get("arguments", {})  # what was promised of the champion holds on
         engine = AutoML(
             time_limit=seconds, metric=metric, task=champion.task, settings=self._engine, n_jobs=self._threads,
             monotone=asked.get("monotone"),
         )  # fmt: skip
-        return engine.fit(table, target=champion.target, warm_start=champion).model_
+        challenger: Model = engine.fit(table, target=champion.target, warm_start=champion).model_
+        return challenger
 
     def _register(self, model: Model, tags: dict[str, str]) -> str:
         with tempfile.TemporaryDirectory() as folder:

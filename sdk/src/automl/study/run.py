@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.memory import free_memory
+from automl.study.able import able_learners
 from automl.study.driven import run_driven
 from automl.study.finish import Shipment, finish, flatten
 from automl.study.folds import make_splits
@@ -79,10 +80,9 @@ def run_study(
         PluginError, SettingsError, ComponentUnavailable: a selected component cannot be had.
     """
     settings = plugins.settings
-    learners = plugins.build_all("learner", settings.learners)
-    learners = {name: learner for name, learner in learners.items() if problem.task in learner.tasks}
-    if not learners:
-        raise AutoMLError(f"none of the learners {', '.join(settings.learners)} can do {problem.task}.")
+    learners = able_learners(
+        plugins.build_all("learner", settings.learners), task=problem.task, objective=problem.metric.objective
+    )
     executor: Executor = plugins.build("executor", settings.executor)
     try:
         with plugins.build("storage", settings.storage) as storage:
