@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from automl.artifact import load_model
     from automl.engine import AutoML
     from automl.estimators import AutoMLClassifier, AutoMLRegressor
     from automl.model import Model
+    from automl.several.file import load_model
+    from automl.several.model import MultiModel
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoML", "AutoMLClassifier", "AutoMLRegressor", "Model", "load_model"]
+__all__ = ["AutoML", "AutoMLClassifier", "AutoMLRegressor", "Model", "MultiModel", "load_model"]
 
 _HOMES = {
     "AutoML": "automl.engine",
     "AutoMLClassifier": "automl.estimators",
     "AutoMLRegressor": "automl.estimators",
     "Model": "automl.model",
-    "load_model": "automl.artifact",
+    "MultiModel": "automl.several.model",
+    "load_model": "automl.several.file",
 }
 
 

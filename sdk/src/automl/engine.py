@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import time as clocks
@@ -9,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from automl.metrics import resolve_metric
-from automl.model import in_batches
 from automl.origin import describe_origin
+from automl.several.model import MultiModel, open_once, page_names
 from automl.study.clock import Clock
 from automl_core import AutoMLError, DataError, Plugins, SettingsError, Study
 
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from automl.metrics import Metric
     from automl.model import Model
     from automl.prepare import Prepared
     from automl.study.leaderboard import Leaderboard
-    from automl.study.members import Proposal
     from automl.study.problem import Outcome, Problem
     from automl_core import Settings
 
@@ -45,8 +42,9 @@ class AutoML:
         time_limit: seconds of wall clock from the call of `fit` to its return; None without a limit, which then needs
             `max_trials`.
         metric: a name ("roc_auc", "log_loss", "rmse", ... or any of scikit-learn's scorers), a scorer, or a function
-            of (target, prediction) whose greater values are better; None takes the usual one of the task.
-        task: "binary", "multiclass" or "regression"; None finds it in the target.
+            of (target, prediction) whose greater values are better; None takes the usual one of the task. "pinball:0.9" makes
+            predictions that quantile. Of several targets also a dict by target.
+        task: "binary", "multiclass" or "regression"; None finds it in the target. Of several targets also a dict.
         seed: with `max_trials` and no `time_limit`, the same seed gives the same model.
         n_jobs: threads on this machine; None or -1 takes all cores.
         quality: "fast" ships members fitted once, on all rows; "balanced" ensembles that predict a row in about 200
@@ -66,14 +64,18 @@ class AutoML:
     Attributes:
         classes_: labels in the order of `predict_proba`'s columns; not there for regression.
         model_: what `save` writes. study_: the record of the search.
+        engines_: after a fit of several targets, the fitted engine of each; then `model_` is a `MultiModel`, methods return
+            a dict by target (`predict` an array with a column for each), and there is neither classes_ nor study_.
     """
+
+    spent: float = 0.0  # seconds of the limit that were gone when `fit` was called: a command's imports
 
     def __init__(
         self,
         *,
         time_limit: float | None = 60.0,
-        metric: str | Callable[..., float] | None = None,
-        task: str | None = None,
+        metric: str | Callable[..., float] | Mapping[str, Any] | None = None,
+        task: str | Mapping[str, str] | None = None,
         seed: int = 0,
         n_jobs: int | None = None,
         quality: str = "best",
@@ -88,7 +90,7 @@ class AutoML:
         storage: str | None = None,
     ) -> None:
         self.time_limit = time_limit
-        self.metric = metric
+        self.metric: Any = metric
         self.task = task
         self.seed = seed
         self.n_jobs = n_jobs
@@ -118,19 +120,20 @@ class AutoML:
         data: Any,
         y: Any = None,
         *,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         sample_weight: Any = None,
         groups: Any = None,
         time: Any = None,
-        warm_start: AutoML | Model | None = None,
+        warm_start: AutoML | Model | MultiModel | None = None,
     ) -> AutoML:
         """Search for the best model.
 
         Args:
             data: a path, glob or URI (CSV, Parquet, Arrow IPC, JSON lines), a data frame, an Arrow table, a numpy array
                 of shape (rows, columns), a dict of columns, or a list of dicts.
-            y: the target of shape (rows,), where `data` does not hold it.
-            target: the name of the target's column in `data`.
+            y: the target of shape (rows,), where `data` does not hold it; (rows, targets) for several.
+            target: the name of the target's column in `data`. A list of names fits one model for each, which share the time
+                evenly and do not see each other's targets.
             sample_weight: non-negative numbers of shape (rows,), or a column's name.
             groups: of shape (rows,), or a column's name: rows of one group are never on both sides of a split.
             time: of shape (rows,), or a column's name: models are judged by rows later than those they learned from.
@@ -142,8 +145,23 @@ class AutoML:
             SettingsError: an argument or setting is wrong.
             PluginError: a selected plugin is missing or broken.
         """
-        clock = Clock(self.time_limit, clocks.monotonic())
+        from automl.several.fit import ask_several
+
+        clock = Clock(self.time_limit, clocks.monotonic() - self.spent)
         self._check()
+        given = {"sample_weight": sample_weight, "groups": groups, "time": time}
+        self._forget()
+        if (names := ask_several(y, target)) is not None:
+            return self._fit_several(data, y, names, given, warm_start)
+        task = self.task
+        if (
+            not (target is None or isinstance(target, str))
+            or isinstance(task, Mapping)
+            or isinstance(self.metric, Mapping)
+        ):
+            raise SettingsError("a metric or task by target needs a list of targets: target=['a', 'b'].")
+        if isinstance(warm_start, MultiModel):
+            raise DataError("warm_start holds models of several targets: give the one of this target, .models[target].")
         plugins = Plugins(self._settings(), threads=self._threads())
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
@@ -152,7 +170,6 @@ class AutoML:
         from automl.study.run import run_study
         from automl.tracking.files import write_files
 
-        given = {"sample_weight": sample_weight, "groups": groups, "time": time}
         survey = None
         if y is None:
             survey = survey_large(
@@ -161,10 +178,10 @@ class AutoML:
             if survey is not None and self.monotone:
                 raise DataError("monotone columns need the table in memory: raise memory_limit, or fit on a sample.")
         table = prepare(
-            self._opened(data, plugins) if survey is None else survey.sample,
+            self.opened(data, plugins) if survey is None else survey.sample,
             y,
             target=target,
-            task=self.task,
+            task=task,
             given=given,
             seed=self.seed,
             levels=None if survey is None else survey.levels,
@@ -183,7 +200,7 @@ class AutoML:
         self.study_: Study = outcome.study
         self.outcome_: Outcome = outcome
         self._plugins = plugins
-        self.model_ = to_model(table, outcome)
+        self.model_: Any = to_model(table, outcome)
         if survey is not None:
             finish_large(
                 self.model_, survey, table, outcome, plugins,
@@ -201,8 +218,28 @@ class AutoML:
         log.info("fitted in %.1f s", clock.elapsed)
         return self
 
+    def _fit_several(
+        self, data: Any, y: Any, names: Sequence[str], given: Mapping[str, Any], warm_start: Any
+    ) -> AutoML:
+        from automl.several.fit import fit_several
+
+        self.engines_ = fit_several(self, data, y, names, given=given, warm_start=warm_start)
+        self.model_ = MultiModel({name: engine.model_ for name, engine in self.engines_.items()})
+        return self
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit left."""
+        for name in ("engines_", "model_", "study_", "outcome_", "coder_", "classes_", "_sample", "_plugins"):
+            vars(self).pop(name, None)
+
+    def like(self, **changes: Any) -> AutoML:
+        """Return an engine that was not fitted, with the same arguments but for `changes`."""
+        names = inspect.signature(type(self)).parameters
+        return AutoML(**{name: getattr(self, name) for name in names} | changes)
+
     def _problem(self, table: Prepared, warm_start: AutoML | Model | None) -> Problem:
         from automl.study.problem import Problem
+        from automl.warm_start import members_of
 
         return Problem(
             data=table.data,
@@ -217,7 +254,7 @@ class AutoML:
             predict_time_limit=self.predict_time_limit,
             groups=table.groups,
             time=table.time,
-            start=() if warm_start is None else _members_of(warm_start, table.coder.task),
+            start=() if warm_start is None else members_of(warm_start, table.coder.task),
         )
 
     def _check(self) -> None:
@@ -238,7 +275,7 @@ class AutoML:
             settings = load_settings()
         return settings if self.storage is None else settings.model_copy(update={"storage": self.storage})
 
-    def _opened(self, data: Any, plugins: Plugins | None = None) -> Any:
+    def opened(self, data: Any, plugins: Plugins | None = None) -> Any:
         """Open what is at URIs of a cloud, with the settings of this engine; anything else is returned as it is.
 
         What memory could not hold is opened in batches, but for a fit, which brings its own plugins.
@@ -252,10 +289,11 @@ class AutoML:
 
         if plugins is not None:
             return open_table(data, plugins=plugins)
-        batches = open_batches(data, limit=self.memory_limit, plugins=self._host())
-        return open_table(data, plugins=self._host()) if batches is None else batches
+        batches = open_batches(data, limit=self.memory_limit, plugins=self.host())
+        return open_table(data, plugins=self.host()) if batches is None else batches
 
-    def _host(self) -> Plugins:
+    def host(self) -> Plugins:
+        """Return the plugins of the last fit, or those that the settings name."""
         return self._plugins if hasattr(self, "_plugins") else Plugins(self._settings())
 
     def _threads(self) -> int:
@@ -268,71 +306,54 @@ class AutoML:
     # ---- use
 
     @property
-    def _fitted(self) -> Model:
+    def _fitted(self) -> Any:
         if not hasattr(self, "model_"):
             raise AutoMLError("there is no model yet: call fit first.")
         return self.model_
 
     def predict(self, data: Any) -> NDArray[Any]:
-        """Return labels or numbers, shape (rows,); a single dict is one row."""
-        return self._fitted.predict(self._opened(data))
+        """Return labels or numbers, shape (rows,), (rows, targets) of several; a single dict is one row."""
+        said: NDArray[Any] = self._fitted.predict(self.opened(data))
+        return said
 
-    def predict_proba(self, data: Any) -> NDArray[np.float64]:
-        """Return probabilities, shape (rows, classes), in the order of `classes_`."""
-        return self._fitted.predict_proba(self._opened(data))
+    def predict_proba(self, data: Any) -> Any:
+        """Return probabilities, float64 (rows, classes), in the order of `classes_`; of several targets a dict of them."""
+        return self._fitted.predict_proba(self.opened(data))
 
-    def predict_interval(self, data: Any, *, coverage: float = 0.9) -> NDArray[np.float64]:
-        """Return where each number lies with a probability of `coverage`, (rows, 2); see `Model.predict_interval`."""
-        return self._fitted.predict_interval(self._opened(data), coverage=coverage)
+    def predict_interval(self, data: Any, *, coverage: float = 0.9) -> Any:
+        """Return where each number lies with a probability of `coverage`, float64 (rows, 2), of several targets a dict of them.
 
-    def score(self, data: Any, y: Any = None) -> float:
-        """Return the metric, in its own direction, on rows with a known target."""
+        See `Model.predict_interval`.
+        """
+        return self._fitted.predict_interval(self.opened(data), coverage=coverage)
+
+    def score(self, data: Any, y: Any = None) -> Any:
+        """Return the metric, a float in its own direction, on rows with a known target; of several a dict of them."""
         model = self._fitted
-        metric = resolve_metric(self.metric, model.task)
-        data = self._opened(data)
-        if y is None and (batches := in_batches(data)) is not None:
-            return self._score_in_batches(batches, metric)
-        if y is None:
-            from automl.table import open_table
+        if hasattr(self, "engines_"):
+            from automl.several.fit import score_several
 
-            data = open_table(data)
-            if self.coder_.name not in data.column_names:
-                raise DataError(f"the data has no column {self.coder_.name!r} to score against, and y is not given.")
-            y = data[self.coder_.name]
-        target = self.coder_.encode(y)
-        known = np.isfinite(target)
-        if not known.any():
-            raise DataError(f"no row has a value of {self.coder_.name!r} to score against.")
-        prediction = model.predict_proba(data) if self.coder_.classes else model.predict(data)
-        return metric.to_score(metric.loss(target[known], prediction[known]))
+            return score_several(self.engines_, self.opened(data), y)
+        from automl.scoring import score_model
 
-    def _score_in_batches(self, batches: Any, metric: Metric) -> float:
-        model = self._fitted
-        targets: list[NDArray[np.float64]] = []
-        said: list[NDArray[Any]] = []
-        for table in batches:
-            if self.coder_.name not in table.column_names:
-                raise DataError(f"the data has no column {self.coder_.name!r} to score against.")
-            target = self.coder_.encode(table[self.coder_.name])
-            known = np.isfinite(target)
-            prediction = model.predict_proba(table) if self.coder_.classes else model.predict(table)
-            targets.append(target[known])
-            said.append(prediction[known])
-        joined = np.concatenate(targets) if targets else np.empty(0)
-        if not len(joined):
-            raise DataError(f"no row has a value of {self.coder_.name!r} to score against.")
-        return metric.to_score(metric.loss(joined, np.concatenate(said)))
+        return score_model(model, self.coder_, resolve_metric(self.metric, model.task), self.opened(data), y)
 
     def leaderboard(self) -> Leaderboard:
         """Return what was tried, best first."""
-        return self._fitted.leaderboard()
+        board: Leaderboard = self._fitted.leaderboard()
+        return board
 
-    def feature_importance(self) -> dict[str, float]:
-        """Return each input column's share of what the model's splits brought, greatest first; sums to 1."""
-        return self._fitted.feature_importance()
+    def feature_importance(self) -> dict[str, Any]:
+        """Return each input column's share of what the model's splits brought, greatest first; sums to 1.
+
+        Of several targets a dict of these.
+        """
+        importance: dict[str, Any] = self._fitted.feature_importance()
+        return importance
 
     def report(self, path: str | Path, *, data: Any = None, groups: Sequence[str] = ()) -> None:
-        """Write a page about the model, one HTML file; see `Model.report`.
+        """Write a page about the model, one HTML file; see `Model.report`. Of several targets one page each, named
+        by the target: `report-TARGET.html`.
 
         Args:
             data: rows with the target, best those that were held out; None judges by a sample of the training rows, each
@@ -341,6 +362,11 @@ class AutoML:
         """
         from automl.report.page import write_report
 
+        if hasattr(self, "engines_"):
+            data = open_once(self.opened(data))
+            for name, page in page_names(path, list(self.engines_)).items():
+                self.engines_[name].report(page, data=data, groups=groups)
+            return
         write_report(self._fitted, path, data=data, groups=groups, sample=getattr(self, "_sample", None))
 
     def _repr_html_(self) -> str:
@@ -348,28 +374,21 @@ class AutoML:
 
         if not hasattr(self, "model_"):
             return f"<code>{escape(object.__repr__(self))}</code>"
-        return self.model_._repr_html_()
+        return str(self.model_._repr_html_())
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file or URI, atomically; `automl.load_model` reads it without any training library."""
         from automl.artifact import save_model
         from automl.places import is_in_cloud
 
-        save_model(self._fitted, path, plugins=self._host() if is_in_cloud(path) else None)
+        plugins = self.host() if is_in_cloud(path) else None
+        if hasattr(self, "engines_"):
+            from automl.several.file import save_models
+
+            save_models(self.model_, path, plugins=plugins)
+            for engine in self.engines_.values():
+                engine.host().emit("automl_model_saved", study=engine.study_, path=path)
+            return
+        save_model(self._fitted, path, plugins=plugins)
         if hasattr(self, "_plugins"):
             self._plugins.emit("automl_model_saved", study=self.study_, path=path)
-
-
-def _members_of(earlier: AutoML | Model, task: str) -> tuple[Proposal, ...]:
-    """Return the configurations that an earlier ensemble is made of, the heaviest first."""
-    from automl.study.members import Proposal
-    from automl_core import Candidate
-
-    model = earlier.model_ if isinstance(earlier, AutoML) else earlier
-    if model.task != task:
-        raise DataError(f"warm_start is a model of a {model.task} task, and this is a {task} task.")
-    rows = sorted((row for row in model.leaderboard()[1:] if row["weight"]), key=lambda row: -row["weight"])
-    return tuple(
-        Proposal(row["learner"], Candidate(dict(row["params"]), place / len(rows), row["view"]))
-        for place, row in enumerate(rows)
-    )

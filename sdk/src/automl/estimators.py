@@ -15,6 +15,7 @@ from automl.engine import AutoML
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from automl.model import Model
     from automl_core import Settings
 
 __all__ = ["AutoMLClassifier", "AutoMLRegressor"]
@@ -53,7 +54,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _search(self, X: Any, y: Any, task: str, sample_weight: Any, groups: Any, time: Any) -> None:
         engine = AutoML(task=task, **self.get_params(deep=False))
         engine.fit(X, y, sample_weight=sample_weight, groups=groups, time=time)
-        self.model_ = engine.model_
+        self.model_: Model = engine.model_
 
     def _rows(self, X: Any, *, reset: bool = False, y: Any = None) -> Any:
         """Check what scikit-learn checks; data frames go on as they are, so that categories stay categories."""

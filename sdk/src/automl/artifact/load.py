@@ -24,7 +24,9 @@ from automl_core import REGRESSION, TASKS, DataError, Portable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["load_model", "parse_model", "read_manifest"]
+__all__ = [
+    "PICKLE", "check_format", "load_model", "make_model", "parse_manifest", "parse_model", "read_manifest", "unpickle_model",
+]  # fmt: skip
 
 PICKLE = b"\x80"
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
@@ -50,7 +52,7 @@ def load_model(
     name = os.fspath(path)
     data = read_bytes(path)
     if data[:1] == PICKLE:
-        return _unpickle_model(data, name, allow_pickle)
+        return unpickle_model(data, name, allow_pickle)
     return parse_model(data, name, allow_pickle=allow_pickle, key=key, max_bytes=max_bytes)
 
 
@@ -60,8 +62,15 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: there is no such file, or it is damaged or of a newer format.
     """
-    manifest = unpack_manifest(read_bytes(path), os.fspath(path))
-    _check_format(manifest, os.fspath(path))
+    manifest = parse_manifest(read_bytes(path), os.fspath(path))
+    _check_single(manifest, os.fspath(path))
+    return manifest
+
+
+def parse_manifest(data: bytes, name: str) -> dict[str, Any]:
+    """Return what a file of these bytes says about itself, one of several targets too."""
+    manifest = unpack_manifest(data, name)
+    check_format(manifest, name)
     return manifest
 
 
@@ -70,7 +79,13 @@ def parse_model(
 ) -> Model:
     """Return the model whose file has these bytes; `name` is for messages. See `load_model`."""
     manifest, members = unpack(data, name, key=key, max_bytes=max_bytes)
-    _check_format(manifest, name)
+    return make_model(manifest, members, name, allow_pickle)
+
+
+def make_model(manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, allow_pickle: bool) -> Model:
+    """Return the model of an unpacked file."""
+    check_format(manifest, name)
+    _check_single(manifest, name)
     try:
         return _make(manifest, members, name, allow_pickle)
     except BROKEN as error:
@@ -79,12 +94,21 @@ def parse_model(
         raise DataError(f"{name} is damaged: {type(error).__name__}: {error}. Save or copy it again.") from error
 
 
-def _check_format(manifest: Mapping[str, Any], name: str) -> None:
+def check_format(manifest: Mapping[str, Any], name: str) -> None:
+    """Raise DataError for what was not written by automl, or by a newer one."""
     version = manifest.get("format")
     if manifest.get("producer") != PRODUCER or isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f"{name} was not written by automl.")
     if version > FORMAT:
         raise DataError(f"{name} has format {version}, newer than the {FORMAT} known here: upgrade automl-sdk.")
+
+
+def _check_single(manifest: Mapping[str, Any], name: str) -> None:
+    if "targets" in manifest:
+        raise DataError(
+            f"{name} holds models of several targets ({', '.join(map(str, manifest['targets']))}), and one model is needed "
+            "here: save that of one target, automl.load_model(...).models[target].save(...), and use its file."
+        )
 
 
 def _make(manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, allow_pickle: bool) -> Model:
@@ -160,7 +184,7 @@ def _learner(name: str) -> Any:
     return learner
 
 
-def _unpickle_model(data: bytes, name: str, allow_pickle: bool) -> Model:
+def unpickle_model(data: bytes, name: str, allow_pickle: bool) -> Model:
     if not allow_pickle:
         raise DataError(
             f"{name} is a pickle, which can run any code when it is loaded. Where you trust it, load it with "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from automl.predictor import Opaque
     from automl_core import Plugins
 
-__all__ = ["FORMAT", "PRODUCER", "dump_model", "save_model"]
+__all__ = ["FORMAT", "PRODUCER", "dump_model", "save_model", "versions"]
 
 FORMAT = 1
 PRODUCER = "automl"
@@ -56,7 +56,7 @@ def dump_model(model: Model, *, key: bytes | None = None) -> bytes:
         "producer": PRODUCER,
         "format": FORMAT,
         "created": str(model.info.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))),
-        "versions": _versions(),
+        "versions": versions(),
         "task": model.task,
         "target": model.target,
         "classes": [_label(label) for label in model.classes_],
@@ -115,7 +115,8 @@ def _opaque(number: int, member: Opaque, writer: ArrayWriter, members: dict[str,
     return body | {"form": form, "member": file}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what writes a file."""
     import automl
 
     return {

@@ -14,6 +14,7 @@ from automl.cli.ending import two_stage_interrupt
 
 if TYPE_CHECKING:
     from automl.engine import AutoML
+    from automl.model import Model
     from automl.study.leaderboard import Leaderboard
 
 __all__ = ["fit", "search_for_model"]
@@ -31,11 +32,12 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
         "automl fit data.csv --target income",
         "automl fit 'parts/*.parquet' --target price --metric mae --time-limit 600",
         "automl fit train.csv --target y --holdout test.csv --report report.html",
+        "automl fit data.csv --target price --target sold --time-limit 600",
         "automl fit train.csv --target y --learners lightgbm,sklearn --quiet --json",
     ],
 )
 @click.argument("data", type=click.Path())
-@click.option("--target", required=True, help="The column to predict.")
+@click.option("--target", "targets", required=True, multiple=True, help="The column to predict; repeat it for several.")
 @click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
     help="Seconds of wall clock for everything.",
@@ -64,14 +66,17 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def fit(
-    data: str, target: str, out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
+    data: str, targets: tuple[str, ...], out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
     executor: str | None, storage: str | None, learners: tuple[str, ...] | None, warm_start: str | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Find the best model for DATA and save it.
+    """Find the best model for DATA and save it; of several targets one model each, in one file.
 
     DATA is a path, glob or URI of CSV, Parquet, Arrow IPC or JSON lines.
     """
+    from automl.several.model import page_names
+
     started = time.monotonic()
+    target: Any = targets[0] if len(targets) == 1 else list(targets)
     settings = {"executor": executor, "storage": storage, "learners": learners}
     model = search_for_model(data, target=target, quiet=quiet, settings=settings, warm_start=warm_start, **options)
     model.save(out)
@@ -81,16 +86,39 @@ def fit(
         model.report(report, data=holdout)
     if as_json:
         echo_json({
-            "model": out, "report": report, "task": model.model_.task, "target": target, "metric": model.study_.metric,
-            "holdout_score": score, "seconds": round(seconds, 3), "leaderboard": model.leaderboard().rows,
+            "model": out, "report": report, **_told(model, target, score), "seconds": round(seconds, 3),
+            "leaderboard": model.leaderboard().rows,
         })  # fmt: skip
         return
     click.echo(_short(model.leaderboard(), out))
-    if score is not None:
-        click.echo(f"\n{model.study_.metric} on {holdout}: {score:.5f}")
+    for name, one, value in _scores(model, score):
+        click.echo(f"\n{one.metric}{name} on {holdout}: {value:.5f}")
     if report is not None:
-        click.echo(f"\nwrote {report}")
+        click.echo(
+            f"\nwrote {report}" if len(targets) == 1 else f"\nwrote {', '.join(page_names(report, targets).values())}"
+        )
     click.echo(f"\nsaved {out} after {seconds:.1f} s; predict with: automl predict {out} DATA")
+
+
+def _told(model: AutoML, target: Any, score: Any) -> dict[str, Any]:
+    """Return what a machine is told of each target."""
+    if isinstance(target, str):
+        return {"task": model.model_.task, "target": target, "metric": model.study_.metric, "holdout_score": score}
+    scores = score or {}
+    told = {
+        name: {"task": one.task, "metric": one.metric, "holdout_score": scores.get(name)}
+        for name, one in model.model_.models.items()
+    }
+    return {"target": target, "targets": told}
+
+
+def _scores(model: AutoML, score: Any) -> list[tuple[str, Model, float]]:
+    """Return (name for people, model, score on the holdout) of each target that has one."""
+    if score is None:
+        return []
+    if not isinstance(score, dict):
+        return [("", model.model_, score)]
+    return [(f" of {name}", model.model_.models[name], value) for name, value in score.items()]
 
 
 def _short(board: Leaderboard, out: str) -> str:
@@ -101,10 +129,17 @@ def _short(board: Leaderboard, out: str) -> str:
 
 
 def search_for_model(
-    data: Any, *, target: str, quiet: bool, settings: dict[str, Any], warm_start: str | None = None, **options: Any
+    data: Any,
+    *,
+    target: str | list[str],
+    quiet: bool,
+    settings: dict[str, Any],
+    warm_start: str | None = None,
+    **options: Any,
 ) -> AutoML:
     """Fit with progress on stderr; the first Ctrl-C keeps the best model so far."""
-    from automl.artifact import load_model
+    began = time.monotonic()
+    from automl import load_model
     from automl.progress import show_progress
     from automl_core.settings import load_settings
 
@@ -115,7 +150,10 @@ def search_for_model(
 
         listeners = [] if listener is None else [listener]
         automl = AutoML(settings=loaded, listeners=listeners, **options)
+        automl.spent = time.monotonic() - began
         automl.fit(data, target=target, warm_start=earlier)
-    if not any(row["weight"] for row in automl.leaderboard()):
-        click.echo("no fit succeeded: the model says the same of every row; the leaderboard tells why", err=True)
+    boards = getattr(automl, "engines_", {"": automl})
+    for name in [name for name, one in boards.items() if not any(row["weight"] for row in one.leaderboard())]:
+        what = f"the model of {name}" if name else "the model"
+        click.echo(f"no fit succeeded: {what} says the same of every row; the leaderboard tells why", err=True)
     return automl

@@ -26,14 +26,19 @@ SHOWN = 5
 @json_option
 def leaderboard(model: str, as_json: bool) -> None:
     """Print what was tried for a saved MODEL, best first."""
-    from automl.artifact import read_manifest
+    from automl.several.file import read_manifests
+    from automl.several.model import merge_leaderboards
     from automl.study.leaderboard import Leaderboard
 
-    manifest = read_manifest(model)
-    if as_json:
-        echo_json(manifest["leaderboard"])
+    manifests = list(read_manifests(model).values())
+    if len(manifests) == 1:
+        board = Leaderboard(manifests[0]["leaderboard"], manifests[0]["metric"])
     else:
-        click.echo(Leaderboard(manifest["leaderboard"], manifest["metric"]))
+        board = merge_leaderboards({one["target"]: (one["leaderboard"], one["metric"]) for one in manifests})
+    if as_json:
+        echo_json(board.rows)
+    else:
+        click.echo(board)
 
 
 @click.command(cls=Command, examples=["automl inspect model.automl", "automl inspect model.automl --json"])
@@ -42,15 +47,18 @@ def leaderboard(model: str, as_json: bool) -> None:
 def inspect(model: str, as_json: bool) -> None:
     """Print what a saved MODEL is made of.
 
-    JSON holds the whole manifest; nothing of the model itself is loaded.
+    JSON holds the whole manifest, of several targets one by each name; nothing of the model itself is loaded.
     """
-    from automl.artifact import read_manifest
+    from automl.several.file import read_manifests
 
-    manifest = read_manifest(model)
+    manifests = read_manifests(model)
     if as_json:
-        echo_json(manifest)
+        echo_json({"targets": manifests} if len(manifests) > 1 else next(iter(manifests.values())))
         return
-    click.echo("\n".join(f"{name + ':':<12}{value}" for name, value in _summary(manifest).items()))
+    parts = [
+        "\n".join(f"{name + ':':<12}{value}" for name, value in _summary(one).items()) for one in manifests.values()
+    ]
+    click.echo("\n\n".join(parts))
 
 
 def _summary(manifest: Mapping[str, Any]) -> dict[str, str]:

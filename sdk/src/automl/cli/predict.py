@@ -60,28 +60,37 @@ def predict(
 
     Into a folder, DATA of any size is predicted in parts on the executor in the settings, and a run that was killed goes on
     when it is called again.
+
+    A model of several targets writes a column for each; with --proba those of TARGET are called probability_TARGET_CLASS.
     """
     from automl import load_model
     from automl.places import is_in_cloud
+    from automl.several.model import MultiModel, open_once
     from automl_core.errors import DataError
 
     loaded = load_model(model, allow_pickle=allow_pickle)
-    if proba and loaded.task == "regression":
+    models: dict[str, Model] = loaded.models if isinstance(loaded, MultiModel) else {"": loaded}
+    if proba and all(one.task == "regression" for one in models.values()):
         raise DataError(f"{model} predicts numbers, which have no probabilities; leave out --proba.")
     if out != "-" and not out.lower().endswith(FORMATS):
-        _predict_parts(loaded, data, out, proba=proba, keep=keep, bad_files=bad_files)
+        if len(models) > 1:
+            raise DataError("predictions of several targets go into a file: --out predictions.parquet")
+        _predict_parts(next(iter(models.values())), data, out, proba=proba, keep=keep, bad_files=bad_files)
         return
     if keep or bad_files != "error":
         raise DataError("--keep and --bad-files go with a folder: --out predictions/")
     rows: Any = data
-    if is_in_cloud(data):  # fetched once, where both answers are wanted
+    if is_in_cloud(data):  # fetched once, where several answers are wanted
         from automl.table import open_table
 
         rows = open_table(data)
-    columns: dict[str, NDArray[Any]] = {loaded.target or "prediction": loaded.predict(rows)}
-    if proba:
-        shares = loaded.predict_proba(rows)
-        columns |= {f"probability_{label}": shares[:, i] for i, label in enumerate(loaded.classes_)}
+    elif len(models) > 1:
+        rows = open_once(data)
+    columns: dict[str, NDArray[Any]] = {one.target or "prediction": one.predict(rows) for one in models.values()}
+    for name, one in models.items() if proba else ():
+        if one.task != "regression":
+            shares, part = one.predict_proba(rows), f"{name}_" if name else ""
+            columns |= {f"probability_{part}{label}": shares[:, i] for i, label in enumerate(one.classes_)}
     if out.lower().endswith(".parquet"):
         _write_parquet(columns, out)
     else:

@@ -34,11 +34,15 @@ __all__ = ["report"]
 def report(model: str, data: str | None, groups: tuple[str, ...], out: str, allow_pickle: bool) -> None:
     """Write a page about a saved MODEL: scores, what was tried, what it relies on, where it is wrong.
 
-    The page is one file that needs nothing from outside. Without DATA there is neither latency nor dependence nor groups.
+    The page is one file that needs nothing from outside. Without DATA there is neither latency nor dependence nor groups. A
+    model of several targets gets a page for each, named by the target: report-TARGET.html.
     """
-    from automl import load_model
+    from automl import MultiModel, load_model
 
     loaded = load_model(model, allow_pickle=allow_pickle)
+    if isinstance(loaded, MultiModel):
+        click.echo("wrote " + ", ".join(loaded.report(out, data=data, groups=groups)))
+        return
     loaded.report(out, data=data, groups=groups)
     size = f" ({Path(out).stat().st_size / 1000:,.0f} kB)" if Path(out).is_file() else ""
     click.echo(f"wrote {out}{size}")

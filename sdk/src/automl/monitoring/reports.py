@@ -40,7 +40,7 @@ def drift_report(reference: str, current: str, *, level: float = 0.01) -> tuple[
 
 def _describe(reference: str) -> tuple[dict[str, Any], dict[str, float] | None]:
     if Path(reference).suffix == MODEL:
-        from automl import load_model
+        from automl.artifact import load_model
 
         model = load_model(reference)
         if model.schema is None:

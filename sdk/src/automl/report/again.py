@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.report.section import Section, Table
@@ -36,7 +37,8 @@ def again_section(model: Model) -> Section:
     if origin.get("key"):
         text.append(f"The encoded training table has the fingerprint {origin['key']}.")
     code = [_call(model, asked, origin)]
-    if asked.get("time_limit") is not None and not set(asked) - set(COMMAND):
+    by_target = any(isinstance(value, Mapping) for value in asked.values())
+    if asked.get("time_limit") is not None and not set(asked) - set(COMMAND) and not by_target:
         code.insert(0, _command(model, asked, origin))
     versions = {**model.info.get("versions", {}), **origin.get("versions", {})}
     tables = [Table(("package", "version"), [[name, str(version)] for name, version in versions.items()], 2)]
@@ -44,7 +46,7 @@ def again_section(model: Model) -> Section:
 
 
 def _command(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
-    words = ["automl", "fit", str(origin.get("data") or "DATA"), "--target", model.target]
+    words = ["automl", "fit", str(origin.get("data") or "DATA"), *_targets(model)]
     for name, value in asked.items():
         words += [COMMAND[name], f"{value:g}" if isinstance(value, float) else str(value)]
     for name in ("executor", "learners"):
@@ -56,4 +58,9 @@ def _command(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str
 def _call(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
     given = [f"{name}={value!r}" for name, value in asked.items()]
     data = repr(origin["data"]) if origin.get("data") else "data"
-    return f"AutoML({', '.join(given)}).fit({data}, target={model.target!r})"
+    return f"AutoML({', '.join(given)}).fit({data}, target={model.info.get('targets', model.target)!r})"
+
+
+def _targets(model: Model) -> list[str]:
+    """Return the options for all targets that were fitted together."""
+    return [word for target in model.info.get("targets", [model.target]) for word in ("--target", target)]

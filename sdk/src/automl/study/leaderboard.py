@@ -39,20 +39,27 @@ class Leaderboard(Sequence[Mapping[str, Any]]):
         return iter(self.rows)
 
     def __str__(self) -> str:
-        cells = [[_cell(row.get(name)) for name in SHOWN] for row in self.rows]
-        head = [self.metric if name == "score" else name for name in SHOWN]
+        shown = self._shown()
+        cells = [[_cell(row.get(name)) for name in shown] for row in self.rows]
+        head = [self.metric if name == "score" else name for name in shown]
         widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head))]
         lines = (
             "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in [head, *cells]
         )
         return "\n".join(lines)
 
+    def _shown(self) -> tuple[str, ...]:
+        """Return the columns to show: those of several targets tell which one, and by which metric."""
+        if not self.rows or "target" not in self.rows[0]:
+            return SHOWN
+        return ("target", *(() if self.metric != "score" else ("metric",)), *SHOWN)
+
     def __repr__(self) -> str:
         return f"<Leaderboard of {len(self)} by {self.metric}>\n{self}"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(self.metric if name == 'score' else name)}</th>" for name in SHOWN)
-        rows = ("".join(f"<td>{escape(_cell(row.get(name)))}</td>" for name in SHOWN) for row in self.rows)
+        head = "".join(f"<th>{escape(self.metric if name == 'score' else name)}</th>" for name in self._shown())
+        rows = ("".join(f"<td>{escape(_cell(row.get(name)))}</td>" for name in self._shown()) for row in self.rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{r}</tr>' for r in rows)}</tbody></table>"
 
 

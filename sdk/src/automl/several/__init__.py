@@ -1,0 +1,1 @@
+"""Models of several targets: fitted within one time limit, kept in one file."""
