@@ -49,6 +49,7 @@ from automl_core.plugins import Plugins
 from automl_core.providers import Context, Provider
 from automl_core.records import Event, Fold, Study, Trial, TrialState, decode, encode
 from automl_core.space import Choice, Dimension, Float, Int, Params, Scalar, Space, When
+from automl_core.unseen import Unseen
 
 if TYPE_CHECKING:
     from automl_core.settings import PluginSettings, Settings
@@ -121,6 +122,7 @@ __all__ = [
     "Tracker",
     "Trial",
     "TrialState",
+    "Unseen",
     "When",
     "decode",
     "did_you_mean",

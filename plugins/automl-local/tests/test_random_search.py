@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from automl_core import Choice, Float, Int, Space, Trial, TrialState, When
-from automl_local.random_search import GRID, RandomSearch
+from automl_core.unseen import GRID
+from automl_local.random_search import RandomSearch
 
 CONDITIONAL = Space(
     {"kind": Choice(("a", "b")), "depth": Int(1, 3, when=When("kind", ("a",))), "rate": Float(0.5, 0.5)}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from math import inf, isfinite
+from math import isfinite
 from random import Random
 from typing import Any
 
@@ -11,14 +10,12 @@ import nevergrad as ng
 import numpy as np
 from nevergrad.common.errors import TellNotAskedNotSupportedError
 
-from automl_core import Params, Scalar, Space, Trial, TrialState
+from automl_core import Params, Scalar, Space, Trial, TrialState, Unseen
 from automl_nevergrad.encoding import Encoding
 
 __all__ = ["LearnerModel", "finite_loss"]
 
 RETRIES = 5  # proposals that repeat an earlier one, before another is drawn at random
-GRID = 10_000  # configurations of a finite space up to which it is known when all were proposed
-DRAWS = 1_000  # random draws in a row that bring nothing new, after which a larger finite space counts as used up
 
 
 def finite_loss(trial: Trial) -> float | None:
@@ -32,29 +29,20 @@ class LearnerModel:
     """Proposes configurations of one space, none twice."""
 
     def __init__(self, space: Space, optimizer: str, rng: Random, *, budget: int) -> None:
-        self._space, self._rng, self._encoding = space, rng, Encoding(space)
+        self._encoding = Encoding(space)
         parametrization = self._encoding.parametrize()
         parametrization.random_state = np.random.RandomState(rng.getrandbits(32))
         self._default = dict(parametrization.value)
         self._optimizer: Any = None  # where nothing is free, there is nothing to optimize
         if self._default:
             self._optimizer = ng.optimizers.registry[optimizer](parametrization, budget=budget, num_workers=1)
-        self._seen: set[frozenset[tuple[str, str]]] = set()
-        self._grid: list[Params] | None = None
-        if space.size < inf:
-            grid = list(islice(space.grid(), GRID + 1))
-            self._grid = rng.sample(grid, len(grid)) if len(grid) <= GRID else None
-        self._dry = False
+        self._unseen = Unseen(space, rng)
         self._worst: float | None = None
 
     @property
     def exhausted(self) -> bool:
         """Whether every configuration is known."""
-        if self._grid is None:
-            return self._dry
-        while self._grid and _identify(self._grid[-1]) in self._seen:
-            self._grid.pop()
-        return not self._grid
+        return self._unseen.exhausted
 
     def ask(self) -> tuple[Any, dict[str, Scalar]] | None:
         """Return a candidate and its configuration, or None where there is no further one."""
@@ -63,14 +51,10 @@ class LearnerModel:
         for _ in range(RETRIES if self._optimizer is not None else 0):
             candidate = self._optimizer.ask()
             params = self._encoding.decode(candidate.value)
-            if self._take(params):
+            if self._unseen.take(params):
                 return candidate, params
-        unseen = self._draw_unseen()
-        if unseen is None:
-            self._dry = True
-            return None
-        self._take(unseen)
-        return self._candidate(unseen), dict(unseen)
+        drawn = self._unseen.draw()
+        return None if drawn is None else (self._candidate(drawn), dict(drawn))
 
     def tell(self, candidate: Any, result: Trial) -> None:
         """Take a result; without a loss that counts, a trial was as bad as the worst one so far."""
@@ -90,7 +74,7 @@ class LearnerModel:
         """Take a trial that was not asked for as prior knowledge, where it is a whole configuration of the space."""
         if not self._encoding.is_whole(result.params):
             return
-        self._take(result.params)
+        self._unseen.take(result.params)
         if finite_loss(result) is not None:
             self.tell(self._candidate(result.params), result)
 
@@ -98,23 +82,3 @@ class LearnerModel:
         if self._optimizer is None:
             return None
         return self._optimizer.parametrization.spawn_child(new_value=self._encoding.encode(params, self._default))
-
-    def _take(self, params: Params) -> bool:
-        """Remember a configuration; tell whether it is new."""
-        identity = _identify(params)
-        new = identity not in self._seen
-        self._seen.add(identity)
-        return new
-
-    def _draw_unseen(self) -> Params | None:
-        if self._grid is not None:
-            return self._grid[-1]  # `exhausted` removed what is seen
-        for _ in range(DRAWS):
-            params = self._space.sample(self._rng)
-            if _identify(params) not in self._seen:
-                return params
-        return None
-
-
-def _identify(params: Params) -> frozenset[tuple[str, str]]:
-    return frozenset((name, repr(value)) for name, value in params.items())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from math import inf, isfinite
+from math import isfinite
 from random import Random
 from typing import Any
 
@@ -11,37 +10,26 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState as OptunaState
 
-from automl_core import Choice, Dimension, Float, Params, Scalar, Space, Trial, TrialState
+from automl_core import Choice, Dimension, Float, Params, Scalar, Space, Trial, TrialState, Unseen
 
 __all__ = ["LearnerModel"]
 
 RETRIES = 5  # proposals that repeat an earlier one, before another is drawn at random
-GRID = 10_000  # configurations of a finite space up to which it is known when all were proposed
-DRAWS = 1_000  # random draws in a row that bring nothing new, after which a larger finite space counts as used up
 
 
 class LearnerModel:
     """Proposes configurations of one space, none twice."""
 
     def __init__(self, space: Space, sampler: optuna.samplers.BaseSampler, rng: Random) -> None:
-        self._space, self._rng = space, rng
+        self._space = space
         self._distributions = {name: _distribution(dimension) for name, dimension in space.items()}
         self._study = optuna.create_study(sampler=sampler)
-        self._seen: set[frozenset[tuple[str, str]]] = set()
-        self._grid: list[Params] | None = None
-        if space.size < inf:
-            grid = list(islice(space.grid(), GRID + 1))
-            self._grid = rng.sample(grid, len(grid)) if len(grid) <= GRID else None
-        self._dry = False
+        self._unseen = Unseen(space, rng)
 
     @property
     def exhausted(self) -> bool:
         """Whether every configuration is known."""
-        if self._grid is not None:
-            while self._grid and _identify(self._grid[-1]) in self._seen:
-                self._grid.pop()
-            return not self._grid
-        return self._dry
+        return self._unseen.exhausted
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Scalar]] | None:
         """Return a new trial and its parameters, or None where there is no further one."""
@@ -50,18 +38,15 @@ class LearnerModel:
         for _ in range(RETRIES):
             trial = self._study.ask()
             params = self._suggest(trial)
-            if self._take(params):
+            if self._unseen.take(params):
                 return trial, params
             self._study.tell(trial, state=OptunaState.FAIL)
-        unseen = self._draw_unseen()
-        if unseen is None:
-            self._dry = True
+        drawn = self._unseen.draw()
+        if drawn is None:
             return None
-        self._study.enqueue_trial(self._encode(unseen))
+        self._study.enqueue_trial(self._encode(drawn))
         trial = self._study.ask()
-        params = self._suggest(trial)
-        self._take(params)
-        return trial, params
+        return trial, self._suggest(trial)
 
     def tell(self, trial: optuna.Trial, result: Trial) -> None:
         """Take the result of a trial that was asked for."""
@@ -72,7 +57,7 @@ class LearnerModel:
         """Take a trial that was not asked for as prior knowledge: what of it lies in the space."""
         known = {name: value for name, value in result.params.items() if self._knows(name, value, result.params)}
         if dict(result.params) == known:
-            self._take(known)
+            self._unseen.take(known)
         state, value = _outcome(result)
         if known and state != OptunaState.FAIL:
             distributions = {name: self._distributions[name] for name in known}
@@ -86,22 +71,6 @@ class LearnerModel:
         if dimension is None or not dimension.contains(value):
             return False
         return dimension.when is None or dimension.when.holds(params)
-
-    def _take(self, params: Params) -> bool:
-        """Remember a configuration; tell whether it is new."""
-        identity = _identify(params)
-        new = identity not in self._seen
-        self._seen.add(identity)
-        return new
-
-    def _draw_unseen(self) -> Params | None:
-        if self._grid is not None:
-            return self._grid[-1]  # `exhausted` removed what is seen
-        for _ in range(DRAWS):
-            params = self._space.sample(self._rng)
-            if _identify(params) not in self._seen:
-                return params
-        return None
 
     # ---- to and from Optuna, where a choice is the number of its option: options may be equal, as 1 and True are
 
@@ -144,7 +113,3 @@ def _outcome(result: Trial) -> tuple[OptunaState, float | None]:
     if result.state != TrialState.COMPLETE or result.loss is None or not isfinite(result.loss):
         return OptunaState.FAIL, None
     return OptunaState.COMPLETE, result.loss
-
-
-def _identify(params: Params) -> frozenset[tuple[str, str]]:
-    return frozenset((name, repr(value)) for name, value in params.items())
