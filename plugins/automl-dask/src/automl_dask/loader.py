@@ -16,11 +16,15 @@ from automl_dask.cluster import Cluster
 from automl_dask.csv_source import arrow_types
 from automl_dask.parquet_source import SUFFIXES, conform, read_footers, unify
 from automl_dask.places import expand
+from automl_dask.scan import import_polars, scan
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from distributed import Client
     from numpy.typing import NDArray
+
+    from automl_dask.scan import Compute
 
 __all__ = ["DaskDataLoader"]
 
@@ -98,6 +102,35 @@ class DaskDataLoader:
         log.warning("the %d files differ in their columns: each is read as %s", len(files), schema.to_string())
         meta = schema.empty_table().to_pandas()
         return dd.from_map(_read_as, files, schema=schema, storage_options=self._options, meta=meta)
+
+    def scan_parquet(
+        self,
+        path: Any,
+        compute: Compute,
+        *,
+        combine: Compute | None = None,
+        columns: Sequence[str] | None = None,
+        bad_files: str = "error",
+    ) -> pa.Table:
+        """Filter, derive and aggregate Parquet files with Polars on the workers, several times faster than data frames are.
+
+        Each worker reads what `compute` asks for of a few files at a time; only what that returns comes back, group after
+        group in the order of the files. Files on object stores are fetched whole.
+
+        Args:
+            compute: takes a `polars.LazyFrame` of some of the rows and returns one.
+            combine: takes what came back of all rows and returns the result; None returns it as it is.
+            columns, bad_files: as for `load_parquet`.
+
+        Raises:
+            DataError: there is no such file, one is bad, or their columns do not fit together.
+            ComponentUnavailable: Polars is not installed.
+        """
+        import_polars()
+        system, found = expand(path, SUFFIXES, self._options)
+        footers, _ = read_footers(system, found, bad_files=bad_files)
+        files = [system.unstrip_protocol(footer.path) for footer in footers]
+        return scan(self.client, footers, files, unify(footers, columns), compute, combine, self._options)
 
     def load_csv(
         self, path: Any, *, dtypes: Mapping[str, Any] | None = None, blocksize: str | int | None = "64MB",
