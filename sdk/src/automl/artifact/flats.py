@@ -111,7 +111,7 @@ def derived_from_json(body: Any, reader: ArrayReader) -> Derived:
 
 
 def _forest_arrays(forest: Forest) -> dict[str, NDArray[Any]]:
-    layout = lay_out(forest, forest.left, forest.right, np.zeros(len(forest.feature), dtype=np.uint64))
+    layout = lay_out(forest)
     node, inner = layout.node, layout.delta > 0
     asks = forest.category[node[inner]] >= 0
     arrays: dict[str, NDArray[Any]] = {name: getattr(forest, name)[node[inner]] for name in INNER}
@@ -138,38 +138,46 @@ def _forest_arrays(forest: Forest) -> dict[str, NDArray[Any]]:
 def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> Forest:
     begin = np.concatenate([[0], np.cumsum(_cast(arrays["sizes"], "int64"))])
     nodes = int(begin[-1])
-    inner = _unpack(arrays["inner"], nodes)
-    asks = _unpack(arrays["asks"], int(inner.sum()))
-    category = _spread(arrays["category"], asks, -1, "int32")
-    words = _spread(arrays["words"], asks, 0, "int32")
-    child = _spread(arrays["delta"], inner, 0, "int64") + np.arange(nodes)
-    left = np.where(inner, child, _spread(arrays["leaf"], ~inner, 0, "int64"))
+    has_children = _unpack(arrays["inner"], nodes)
+    inner, leaf = np.flatnonzero(has_children), np.flatnonzero(~has_children)
+    asks = inner[_unpack(arrays["asks"], len(inner))]
+    missing_left = np.zeros(nodes, dtype=np.bool_)
+    missing_left[inner[_unpack(arrays["missing_left"], len(inner))]] = True
+    # A sum beyond int32 becomes negative, which `check_flat` refuses.
+    left = _spread(arrays["delta"], inner, nodes, 0, "int32") + np.arange(nodes, dtype=np.int32)
+    left[leaf] = _of_each(arrays["leaf"], leaf, "int32")
+    right = np.zeros(nodes, dtype=np.int32)
+    right[inner] = left[inner] + np.int32(1)
     gain = arrays.get("gain")
     return Forest(
-        feature=_spread(arrays["feature"], inner, -1, "int32"),
-        threshold=_spread(arrays["threshold"], inner, 0, "float32"),
-        left=_cast(left, "int32"),
-        right=_cast(np.where(inner, left + 1, 0), "int32"),
-        missing_left=_spread(_unpack(arrays["missing_left"], len(asks)), inner, False, "bool"),
-        category=_spread(category, inner, -1, "int32"),
-        words=_spread(words, inner, 0, "int32"),
+        feature=_spread(arrays["feature"], inner, nodes, -1, "int32"),
+        threshold=_spread(arrays["threshold"], inner, nodes, 0, "float32"),
+        left=left,
+        right=right,
+        missing_left=missing_left,
+        category=_spread(arrays["category"], asks, nodes, -1, "int32"),
+        words=_spread(arrays["words"], asks, nodes, 0, "int32"),
         bits=_cast(arrays["bits"], "uint32"),
         values=_cast(arrays["values"], "float64"),
         roots=_cast(begin[:-1], "int32"),
         output=_cast(arrays["output"], "int32"),
         base=_cast(arrays["base"], "float64"),
         cover=_cast(arrays["cover"], "float32") if "cover" in arrays else None,
-        gain=None if gain is None else _spread(gain, inner, 0, "float32"),
+        gain=None if gain is None else _spread(gain, inner, nodes, 0, "float32"),
         **common,
     )
 
 
-def _spread(numbers: NDArray[Any], where: NDArray[np.bool_], elsewhere: Any, dtype: str) -> NDArray[Any]:
-    if numbers.shape != (int(where.sum()),):
-        raise ValueError(f"an array of shape {numbers.shape} for {int(where.sum())} nodes")
-    whole = np.full(len(where), elsewhere, dtype=dtype)
-    whole[where] = _cast(numbers, dtype)
+def _spread(numbers: NDArray[Any], where: NDArray[np.intp], nodes: int, elsewhere: Any, dtype: str) -> NDArray[Any]:
+    whole = np.full(nodes, elsewhere, dtype=dtype)
+    whole[where] = _of_each(numbers, where, dtype)
     return whole
+
+
+def _of_each(numbers: NDArray[Any], where: NDArray[np.intp], dtype: str) -> NDArray[Any]:
+    if numbers.shape != where.shape:
+        raise ValueError(f"an array of shape {numbers.shape} for {len(where)} nodes")
+    return _cast(numbers, dtype)
 
 
 def _unpack(bits: NDArray[Any], count: int) -> NDArray[np.bool_]:
@@ -204,7 +212,11 @@ def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
     if array.dtype.kind not in "iu" or wanted.kind not in "iu":
         raise ValueError(f"an array of type {array.dtype} where {dtype} belongs")
     limits = np.iinfo(wanted)
-    if array.size and not (limits.min <= int(array.min()) and int(array.max()) <= limits.max):
+    if (
+        not np.can_cast(array.dtype, wanted)
+        and array.size
+        and not (limits.min <= int(array.min()) and int(array.max()) <= limits.max)
+    ):
         raise ValueError(f"a number does not fit into {dtype}")
     return array.astype(wanted)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.explain.sources import spread_derived
-from automl.predictor.layout import Layout, lay_out
+from automl.predictor.layout import Layout, lay_out, number_leaves
 from automl_core import Additive, Forest
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def importance(predictor: Predictor) -> NDArray[np.float64]:
 
 
 def _of_forest(forest: Forest) -> NDArray[np.float64]:
-    layout = lay_out(forest, forest.left, forest.right, np.zeros(len(forest.feature), dtype=np.uint64))
+    layout = lay_out(forest)
     inner = layout.delta > 0
     asking = layout.node[inner]
     if forest.gain is not None:
@@ -51,17 +51,17 @@ def _of_forest(forest: Forest) -> NDArray[np.float64]:
 
 def _parting(forest: Forest, training: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
     """Return by how much each split lowers the variance of the leaves' values, times its cover."""
-    tree = np.repeat(np.arange(len(layout.depth)), np.diff(layout.begin))
+    tree, (below, first_leaf) = layout.tree, number_leaves(layout)
     leaf = np.flatnonzero(layout.delta == 0)
     # Leaves in the order of trees and of their places in them: those below a node are one run.
-    order = leaf[np.lexsort((layout.leaf[leaf], tree[leaf]))]
+    order = leaf[np.lexsort((first_leaf[leaf], tree[leaf]))]
     cover = training[layout.node[order]].astype(np.float64)
     values = forest.values[forest.left[layout.node[order]]]
     mass = np.concatenate([[0.0], np.cumsum(cover)])
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(cover[:, None] * values, axis=0)])
-    counts = layout.leaves[layout.begin[:-1]]
-    start = (np.cumsum(counts) - counts)[tree] + layout.leaf
-    end = start + layout.leaves
+    counts = below[layout.begin[:-1]]
+    start = (np.cumsum(counts) - counts)[tree] + first_leaf
+    end = start + below
     weight, mean = _mean(mass, sums, start, end)
     parting = np.zeros(len(layout.node))
     inner = np.flatnonzero(layout.delta > 0)

@@ -25,7 +25,7 @@ def add_forest(graph: Graph, forest: Forest, features: str, columns: Sequence[Co
 
     A set of codes becomes a chain of nodes that ask for one code each, which all share the first child.
     """
-    layout = lay_out(forest, forest.left, forest.right, np.zeros(len(forest.feature), dtype=np.uint64))
+    layout = lay_out(forest)
     tree = np.repeat(np.arange(len(layout.depth)), np.diff(layout.begin))
     table = _nodes(forest, layout, columns)
     own = layout.begin[:-1][tree]

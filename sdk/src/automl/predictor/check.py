@@ -94,27 +94,30 @@ def _check_forest(forest: Forest) -> None:
     width = forest.values.shape[1]
     _require(width <= outputs and _within(forest.output, outputs - width + 1), "a tree adds to outputs beyond the last")
     inner = forest.feature >= 0
-    _require(bool((forest.feature < wide).all()), "a node reads a column that is not there")
+    _require(not nodes or int(forest.feature.max()) < wide, "a node reads a column that is not there")
     _require(_within(forest.left[~inner], len(forest.values)), "a leaf has no value")
-    children = np.concatenate([forest.left[inner], forest.right[inner]])
-    _require(_within(children, nodes), "a child is no node")
     # One parent each and none for a root: then what is reached from the roots has no cycle.
-    parents = np.bincount(np.concatenate([children, forest.roots]), minlength=nodes)
-    _require(bool((parents <= 1).all()), "a node has two parents")
+    named = [forest.left[inner], forest.right[inner], forest.roots]
+    reached = np.zeros(nodes, dtype=np.bool_)
+    for numbers in named:
+        _require(_within(numbers, nodes), "a child is no node")
+        reached[numbers] = True
+    _require(np.count_nonzero(reached) == sum(map(len, named)), "a node has two parents")
     _check_sets(forest, inner & (forest.category >= 0))
     for name in ("cover", "gain"):
         array = getattr(forest, name)
-        finite = array is None or bool((np.isfinite(array) & (array >= 0)).all())
+        finite = array is None or not array.size or bool(array.min() >= 0 and array.max() < np.inf)  # not so for NaN
         _require(finite, f"Forest.{name} is negative or not finite")
 
 
 def _check_sets(forest: Forest, asks: NDArray[np.bool_]) -> None:
-    start, words = forest.category[asks].astype(np.int64), forest.words[asks].astype(np.int64)
+    asking = np.flatnonzero(asks)
+    start, words = forest.category[asking].astype(np.int64), forest.words[asking].astype(np.int64)
     _require(bool((words >= 0).all()) and bool((start + words <= forest.bits.size).all()), "a set ends beyond its bits")
     # Sets are apart or the same: small files cannot describe large ones by laying them over each other.
     # With the index, as `unique` without one imports numpy.ma.
-    distinct, _ = np.unique(np.stack([start, words], axis=1), axis=0, return_index=True)
-    _require(int(distinct[:, 1].sum()) <= 4 * forest.bits.size, "its sets overlap")
+    distinct, _ = np.unique(start << 32 | words, return_index=True)
+    _require(int((distinct & 0xFFFFFFFF).sum()) <= 4 * forest.bits.size, "its sets overlap")
 
 
 def _check_additive(additive: Additive) -> None:
@@ -132,4 +135,4 @@ def _check_additive(additive: Additive) -> None:
 
 
 def _within(numbers: NDArray[np.int32], end: int) -> bool:
-    return bool(((numbers >= 0) & (numbers < end)).all())
+    return not numbers.size or bool(numbers.min() >= 0 and numbers.max() < end)

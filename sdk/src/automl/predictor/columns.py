@@ -34,33 +34,38 @@ class Columns:
 
 def assign_columns(
     flats: Sequence[Flat], places: Sequence[NDArray[np.int64]], *, inputs: int
-) -> tuple[Columns, list[NDArray[np.int64]]]:
+) -> tuple[Columns, list[NDArray[np.int32]]]:
     """Choose the columns of the block.
 
     Args:
         places: per flat, the number of each of its derived columns among all.
 
     Returns:
-        The columns, and per flat the column that each node (or each column of an additive model, -1 without weight) reads.
+        The columns, and per flat the column, int32, that each node (or each column of an additive model, -1 without weight)
+        reads.
     """
     span = 1 + max([inputs, *(int(place.max()) for place in places if len(place))])
-    sources = [np.concatenate([np.arange(inputs), place]) for place in places]
+    sources = [np.concatenate([np.arange(inputs), place]).astype(np.int32) for place in places]
     wanted = [_wanted(flat, source, span) for flat, source in zip(flats, sources, strict=True)]
-    used = np.zeros(4 * span, dtype=np.bool_)
+    used = np.zeros(4 * span + 1, dtype=np.bool_)
     used[LOWEST * span] = True
     for keys in wanted:
-        used[keys[keys >= 0]] = True
-    number = np.cumsum(used) - 1
+        used[keys] = True
+    used[-1] = False
+    number = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    number[-1] = -1
     kinds = np.stack(np.divmod(np.flatnonzero(used), span), axis=1)
     lowest = int(number[LOWEST * span])
-    found = [np.where(keys >= 0, number[keys], -1) for keys in wanted]
-    return Columns(kinds.astype(np.int32), lowest, lowest + 1), found
+    return Columns(kinds.astype(np.int32), lowest, lowest + 1), [number[keys] for keys in wanted]
 
 
-def _wanted(flat: Flat, wide: NDArray[np.int64], span: int) -> NDArray[np.int64]:
+def _wanted(flat: Flat, wide: NDArray[np.int32], span: int) -> NDArray[np.int32]:
     """Return kind * span + source per node or column; -1 for what is not read."""
     if isinstance(flat, Additive):
         used = (flat.weight != 0).any(axis=1) | (flat.missing != 0).any(axis=1) | (flat.table_start >= 0)
-        return np.where(used, COPY * span + wide, -1)
-    kind = np.where(flat.category >= 0, SLOT, np.where(flat.missing_left, NEGATE, COPY))
-    return np.where(flat.feature < 0, LOWEST * span, kind * span + wide[np.maximum(flat.feature, 0)])
+        return np.where(used, COPY * span + wide, np.int32(-1))
+    keys = np.append(wide + COPY * span, np.int32(LOWEST * span))[np.maximum(flat.feature, -1)]  # leaves read the last
+    inner, sets = flat.feature >= 0, flat.category >= 0
+    keys[inner & flat.missing_left & ~sets] += (NEGATE - COPY) * span
+    keys[inner & sets] += (SLOT - COPY) * span
+    return keys

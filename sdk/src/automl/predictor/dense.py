@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,21 +60,29 @@ def _place_keys(item: Lookup, limits: NDArray[np.int64]) -> NDArray[np.int64] | 
     most = min(MOST_CELLS, MOST_EMPTY * (len(item.keys) + 16))
     if np.prod(sizes.astype(np.float64)) > most:
         return None
-    key = np.zeros(1, dtype=np.uint64)
-    outside = np.zeros(1, dtype=np.bool_)
-    for limit, size in zip(limits, sizes, strict=True):
-        digit = np.arange(size, dtype=np.uint64)
-        strange = np.zeros(size, dtype=np.bool_)
-        if limit:
-            digit = np.concatenate([[np.uint64(MISSING_DIGIT)], digit[:-1]])
-            strange[-1] = True  # any other code: no key is known to be its
-        key = (key[:, None] ^ (digit + np.uint64(1))).ravel() * GOLDEN
-        key ^= key >> np.uint64(32)
-        outside = (outside[:, None] | strange).ravel()
+    key, outside = _keys_of_cells(tuple(limits.tolist()))
     if not len(item.keys):
         return np.full(len(key), -1)
     place = np.minimum(np.searchsorted(item.keys, key), len(item.keys) - 1)
     return np.where((item.keys[place] == key) & ~outside, place, -1)
+
+
+@lru_cache(maxsize=8)  # of at most MOST_CELLS each: most lookups of a model have the same limits
+def _keys_of_cells(limits: tuple[int, ...]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return the key of each combination of digits, and whether one of these stands for codes that no key is known for."""
+    key = np.zeros(1, dtype=np.uint64)
+    outside = np.zeros(1, dtype=np.bool_)
+    for limit in limits:
+        size = limit + 2 if limit else 2
+        digit = np.arange(size, dtype=np.uint64)
+        strange = np.zeros(size, dtype=np.bool_)
+        if limit:
+            digit = np.concatenate([[np.uint64(MISSING_DIGIT)], digit[:-1]])
+            strange[-1] = True
+        key = (key[:, None] ^ (digit + np.uint64(1))).ravel() * GOLDEN
+        key ^= key >> np.uint64(32)
+        outside = (outside[:, None] | strange).ravel()
+    return key, outside
 
 
 def _shrink(item: Lookup, limits: NDArray[np.int64], place: NDArray[np.int64]) -> Dense:

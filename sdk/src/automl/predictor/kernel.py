@@ -44,7 +44,7 @@ def pack(program: Program) -> _kernel.Program | None:
         return None
     nodes = np.empty((len(program.value), 2), dtype=np.uint32)
     nodes[:, 0] = program.value
-    nodes[:, 1] = program.feature | program.delta << shift
+    nodes[:, 1] = program.feature.astype(np.uint32) | program.delta.astype(np.uint32) << np.uint32(shift)
     lookups = program.lookups
     arrays = (
         nodes, program.sets, program.reals, program.trees, program.parts, program.part_reals, program.terms,

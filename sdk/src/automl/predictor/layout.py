@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from automl_core import DataError, Forest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layout", "lay_out"]
+__all__ = ["Layout", "lay_out", "number_leaves"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,119 +23,134 @@ class Layout:
 
     Attributes:
         node: int32 (reachable,), the old number of each node in the new order.
-        delta: int64 (reachable,), how far behind a node its first child is; 0 for a leaf. The second child follows.
+        delta: int32 (reachable,), how far behind a node its first child is; 0 for a leaf. The second child follows.
         begin: int64 (trees + 1,), where each tree begins. depth: int64 (trees,), levels below the root.
-        oblivious: bool (trees,): whether all nodes of each level ask the same, and all leaves are on the last one.
-        leaves: int64 (reachable,), how many leaves are below each node, 1 for a leaf itself.
-        leaf: int64 (reachable,), which leaf of its tree is the first one below each node, counted from first to second.
+        levels: int32 each: the inner nodes of each level of all trees, by their new numbers.
     """
 
     node: NDArray[np.int32]
-    delta: NDArray[np.int64]
+    delta: NDArray[np.int32]
     begin: NDArray[np.int64]
     depth: NDArray[np.int64]
-    oblivious: NDArray[np.bool_]
-    leaves: NDArray[np.int64]
-    leaf: NDArray[np.int64]
+    levels: tuple[NDArray[np.int32], ...]
+
+    @property
+    def tree(self) -> NDArray[np.int32]:
+        """The tree of each node, in the new order."""
+        return np.repeat(np.arange(len(self.depth), dtype=np.int32), np.diff(self.begin))
 
 
-def lay_out(
-    forest: Forest, first: NDArray[np.int32], second: NDArray[np.int32], question: NDArray[np.uint64]
-) -> Layout:
+def lay_out(forest: Forest, flipped: NDArray[np.bool_] | None = None) -> Layout:
     """Lay out the nodes that the roots reach.
 
     Args:
-        first, second: the children in the order wanted. question: equal where nodes decide alike.
+        flipped: inner nodes whose right child is to come first.
 
     Raises:
         DataError: a tree has more than `DEEPEST` levels.
     """
-    trees = len(forest.roots)
-    node, tree = forest.roots.astype(np.int64), np.arange(trees)
-    nodes, owners, children = [], [], []
-    depth = np.zeros(trees, dtype=np.int64)
-    oblivious = np.ones(trees, dtype=np.bool_)
-    seen = 0
-    for level in range(DEEPEST):
-        inner = forest.feature[node] >= 0
-        nodes.append(node)
-        owners.append(tree)
-        seen += len(node)
-        children.append(np.where(inner, seen + 2 * (np.cumsum(inner) - 1), -1))
-        _note_oblivious(oblivious, level, tree, inner, question[node])
-        if not inner.any():
-            break
-        parents = node[inner]
-        tree = np.repeat(tree[inner], 2)
-        node = np.stack([first[parents], second[parents]], axis=1).ravel().astype(np.int64)
-        depth[tree] = level + 1
-    else:
-        raise DataError(f"a tree of the model has more than {DEEPEST} levels, which is not supported.")
-    node, owner = np.concatenate(nodes), np.concatenate(owners)
-    levels = _levels_of_parents(children)
-    child = np.concatenate(children)
-    leaves, leaf = _count_leaves(child, levels)
-    begin = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=trees))])
-    place = begin[owner] + _place(child, levels, leaves, leaves if forest.cover is None else forest.cover[node])
-    order = np.empty(len(place), dtype=np.int64)
-    order[place] = np.arange(len(place))
-    delta = np.where(child >= 0, place[child] - place, 0)[order]
-    return Layout(node[order].astype(np.int32), delta, begin, depth, oblivious, leaves[order], leaf[order])
+    levels, depth = _walk(forest)
+    place = np.arange(len(forest.feature), dtype=np.int32) if _is_laid_out(forest) else _place(forest, levels)
+    first = forest.left
+    if flipped is not None:
+        # Exchanging two children moves nothing else: what is below them is reached by the distance from them.
+        parents = np.flatnonzero(flipped & (place >= 0))
+        left, right = forest.left[parents], forest.right[parents]
+        place[left], place[right] = place[right], place[left]
+        first = first.copy()
+        first[parents] = right
+    reached = np.flatnonzero(place >= 0)
+    node = np.empty(len(reached), dtype=np.int32)
+    node[place[reached]] = reached
+    inner = reached[forest.feature[reached] >= 0]
+    delta = np.zeros(len(node), dtype=np.int32)
+    delta[place[inner]] = place[first[inner]] - place[inner]
+    # Trees lie in the order of roots.
+    begin = np.append(place[forest.roots], len(node)).astype(np.int64)
+    return Layout(node, delta, begin, depth, tuple(place[level] for level in levels))
 
 
-def _levels_of_parents(children: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Return the inner nodes of each level, by their numbers over all levels."""
-    ends = np.cumsum([len(level) for level in children])
-    return [np.flatnonzero(level >= 0) + end - len(level) for level, end in zip(children, ends, strict=True)]
+def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return of each node how many leaves are below it, and which leaf of its tree is the first of these.
 
-
-def _count_leaves(
-    child: NDArray[np.int64], levels: list[NDArray[np.int64]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many leaves are below each node and which is the first."""
-    count, first = np.ones(len(child), dtype=np.int64), np.zeros(len(child), dtype=np.int64)
-    for parents in reversed(levels):
-        count[parents] = count[child[parents]] + count[child[parents] + 1]
-    for parents in levels:
+    A leaf has itself below it; leaves of a tree are counted from first to second child.
+    """
+    place = np.arange(len(layout.node), dtype=np.int32)
+    child = place + layout.delta
+    count, first = _count_leaves(layout.levels, child, child + 1), np.zeros_like(place)
+    for parents in layout.levels:
         below = child[parents]
         first[below], first[below + 1] = first[parents], first[parents] + count[below]
     return count, first
 
 
-def _place(
-    child: NDArray[np.int64],
-    levels: list[NDArray[np.int64]],
-    leaves: NDArray[np.int64],
-    weight: NDArray[np.int64] | NDArray[np.float32],
-) -> NDArray[np.int64]:
-    """Return the place of each node in its tree: pairs of children depth first, below the heavier one before the other.
+def _walk(forest: Forest) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
+    """Return the inner nodes of each level, and the depth of each tree."""
+    node, tree = forest.roots, np.arange(len(forest.roots), dtype=np.int32)
+    levels: list[NDArray[np.int32]] = []
+    depth = np.zeros(len(tree), dtype=np.int64)
+    for level in range(1, DEEPEST + 1):
+        inner = np.flatnonzero(forest.feature[node] >= 0)
+        if not len(inner):
+            return levels, depth
+        node, tree = node[inner], tree[inner]
+        levels.append(node)
+        depth[tree] = level
+        node, tree = np.concatenate([forest.left[node], forest.right[node]]), np.concatenate([tree, tree])
+    raise DataError(f"a tree of the model has more than {DEEPEST} levels, which is not supported.")
+
+
+def _is_laid_out(forest: Forest) -> bool:
+    """Tell whether nodes are in the order of `_place` already, as they are in files."""
+    nodes, roots, cover, left = len(forest.feature), forest.roots, forest.cover, forest.left
+    ends = np.append(roots[1:], np.int32(nodes))
+    inner = np.flatnonzero(forest.feature >= 0).astype(np.int32)
+    # As many nodes as are reached, each tree by itself.
+    if (
+        cover is None
+        or not len(roots)
+        or roots[0] != 0
+        or (ends <= roots).any()
+        or 2 * len(inner) + len(roots) != nodes
+    ):
+        return False
+    child = left[inner]
+    inside = (child > inner) & (child + 1 < np.repeat(ends, ends - roots)[inner])
+    if not (inside & (forest.right[inner] == child + 1)).all():
+        return False
+    lighter = child + (cover[child] >= cover[child + 1])
+    heavier = 2 * child + 1 - lighter
+    behind = np.where(forest.feature[lighter] >= 0, left[lighter], child + 2)
+    behind = np.where(forest.feature[heavier] >= 0, left[heavier], behind)
+    return bool((behind == child + 2).all())
+
+
+def _place(forest: Forest, levels: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """Return the place of each node, -1 where it is not reached: pairs of children depth first, the heavier one's before.
 
     So the way that most rows go is one run of memory.
     """
-    pair, place = np.zeros(len(child), dtype=np.int64), np.zeros(len(child), dtype=np.int64)
+    left, right, roots = forest.left, forest.right, forest.roots
+    leaves = _count_leaves(levels, left, right)
+    weight = leaves if forest.cover is None else forest.cover
+    sizes = 2 * leaves[roots] - 1
+    place, behind = np.full(len(left), -1, dtype=np.int32), np.zeros(len(left), dtype=np.int32)
+    place[roots] = np.cumsum(sizes) - sizes
+    behind[roots] = place[roots] + 1  # where the first pair below a node goes
     for parents in levels:
-        one, two = child[parents], child[parents] + 1
-        place[one], place[two] = 1 + 2 * pair[parents], 2 + 2 * pair[parents]
+        one, two, pair = left[parents], right[parents], behind[parents]
+        place[one], place[two] = pair, pair + 1
         heavier = weight[one] >= weight[two]
         # A subtree has one pair less than leaves.
-        pair[one] = pair[parents] + 1 + np.where(heavier, 0, leaves[two] - 1)
-        pair[two] = pair[parents] + 1 + np.where(heavier, leaves[one] - 1, 0)
+        behind[one] = pair + 2 + np.where(heavier, 0, 2 * (leaves[two] - 1))
+        behind[two] = pair + 2 + np.where(heavier, 2 * (leaves[one] - 1), 0)
     return place
 
 
-def _note_oblivious(
-    oblivious: NDArray[np.bool_],
-    level: int,
-    tree: NDArray[np.int64],
-    inner: NDArray[np.bool_],
-    question: NDArray[np.uint64],
-) -> None:
-    """Clear the flag of trees whose level is neither all leaves nor one question asked 2 ** level times."""
-    starts = np.flatnonzero(np.r_[True, tree[1:] != tree[:-1]]) if len(tree) else np.empty(0, dtype=np.int64)
-    if not len(starts):
-        return
-    inside = np.add.reduceat(inner, starts, dtype=np.int64)
-    count = np.diff(np.r_[starts, len(tree)])
-    alike = np.minimum.reduceat(question, starts) == np.maximum.reduceat(question, starts)
-    full = count == 1 << min(level, 62)
-    oblivious[tree[starts]] &= full & ((inside == 0) | ((inside == count) & alike))
+def _count_leaves(
+    levels: Sequence[NDArray[np.int32]], first: NDArray[np.int32], second: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    count = np.ones(len(first), dtype=np.int32)
+    for parents in reversed(levels):
+        count[parents] = count[first[parents]] + count[second[parents]]
+    return count

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl.predictor.layout import number_leaves
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -44,50 +46,55 @@ class LeafMaskBuilder:
         self._rows = [np.empty(0, dtype=np.uint32)]
         self._entry = self._span = self._row = 0
 
-    def add(self, layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int64]) -> NDArray[np.int64]:
+    def add(self, layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int32]) -> NDArray[np.int64]:
         """Add the trees of a layout and return (trees, 3): words, place in spans, place in rows; words 0 if left out.
 
         Args:
             value, feature: of the layout's nodes, in its order.
         """
-        begin = layout.begin[:-1]
-        tree = np.repeat(np.arange(len(begin)), np.diff(layout.begin))
-        words = -(-layout.leaves[begin] // 32)
-        words[~self._worth(layout, tree, feature)] = 0
+        count = (np.diff(layout.begin) + 1) // 2
+        words = -(-count // 32)
+        words[~self._worth(layout, count, feature)] = 0
         spans = np.where(words > 0, words + 1, 0)
-        leaves = np.where(words > 0, layout.leaves[begin], 0)
+        leaves = np.where(words > 0, count, 0)
         places = np.stack(
             [words, self._span + np.cumsum(spans) - spans, self._row + np.cumsum(leaves) - leaves], axis=1
         )
-        self._add_entries(layout, tree, words, value, feature)
+        if not words.any():
+            return places
+        tree, (below, leaf) = layout.tree, number_leaves(layout)
+        self._add_entries(layout, tree, words, below, leaf, value, feature)
         ends = np.flatnonzero((layout.delta == 0) & (words[tree] > 0))
         rows = np.empty(len(ends), dtype=np.uint32)
-        rows[places[tree[ends], 2] - self._row + layout.leaf[ends]] = value[ends]
+        rows[places[tree[ends], 2] - self._row + leaf[ends]] = value[ends]
         self._rows.append(rows)
         self._span, self._row = self._span + int(spans.sum()), self._row + len(rows)
         return places
 
-    def _worth(self, layout: Layout, tree: NDArray[np.int64], feature: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell for which trees asking all nodes costs less than going down."""
-        inner = layout.delta > 0
-        sets = np.bincount(tree[inner & (feature >= self._first_set)], minlength=len(layout.depth))
-        numbers = np.bincount(tree[inner], minlength=len(layout.depth)) - sets
+    def _worth(self, layout: Layout, leaves: NDArray[np.int64], feature: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Tell for which trees of so many leaves asking all nodes costs less than going down."""
+        fits = leaves <= 32 * MOST_WORDS
+        if not fits.any():
+            return fits
+        sets = np.add.reduceat(feature >= self._first_set, layout.begin[:-1], dtype=np.int64)
+        numbers = leaves - 1 - sets
         steps = (layout.depth + 1) * np.where(sets > 0, STEP_WITH_SETS, STEP)
-        fits = layout.leaves[layout.begin[:-1]] <= 32 * MOST_WORDS
         return np.asarray(fits & (numbers + ASK_SET * sets < steps))
 
     def _add_entries(
         self,
         layout: Layout,
-        tree: NDArray[np.int64],
+        tree: NDArray[np.int32],
         words: NDArray[np.int64],
+        below: NDArray[np.int32],
+        leaf: NDArray[np.int32],
         value: NDArray[np.uint32],
-        feature: NDArray[np.int64],
+        feature: NDArray[np.int32],
     ) -> None:
         node = np.flatnonzero((layout.delta > 0) & (words[tree] > 0))
         # The leaves that a node rules out: those below its first child.
-        low = layout.leaf[node]
-        high = low + layout.leaves[node + layout.delta[node]]
+        low = leaf[node].astype(np.int64)
+        high = low + below[node + layout.delta[node]]
         touched = ((high - 1) >> 5) - (low >> 5) + 1
         again = np.repeat(np.arange(len(node)), touched)
         word = (low >> 5)[again] + np.arange(len(again)) - np.repeat(np.cumsum(touched) - touched, touched)

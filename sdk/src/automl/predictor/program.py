@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.predictor.columns import Columns, assign_columns
-from automl.predictor.layout import Layout, lay_out
+from automl.predictor.layout import Layout, lay_out, number_leaves
 from automl.predictor.leaves import LeafMaskBuilder, LeafMasks
 from automl.predictor.lookups import Lookups, join_lookups
 from automl.predictor.sets import Sets, join_sets
@@ -37,7 +37,7 @@ class Program:
         columns: how the block is filled. derived: the distinct derived columns. lookups: their tables. sets: of codes.
         inputs: encoded columns. outputs: of the ensemble: 1, or one per class. temperature: of the probabilities.
         value: uint32 (nodes,): the bits of a threshold, the place of a set, or the number of a leaf's value.
-        feature: int64 (nodes,), column of the block. delta: int64 (nodes,), to the first child, 0 for a leaf.
+        feature: int32 (nodes,), column of the block. delta: int32 (nodes,), to the first child, 0 for a leaf.
         reals: float64, all values of leaves, bases, tables.
         trees: (trees, 10): first node, kind, first output, width, depth, place of its values in `reals`, end node, then as
             `LeafMasks` says: words of its leaves, 0 where rows go down it; place in `spans`; place in `rows`.
@@ -45,7 +45,7 @@ class Program:
         part_reals: float64 (parts, 2): weight, scale.
         terms: (terms, 4): column of the block, first row of the table or -1, place of low, high, weights, missing; 0.
         leaves: for the way of many rows through small trees.
-        source: int64 (nodes,), for each node its part; node: int32 (nodes,), and its number there.
+        source: int32 (nodes,), for each node its part; node: int32 (nodes,), and its number there.
     """
 
     columns: Columns
@@ -56,15 +56,15 @@ class Program:
     outputs: int
     temperature: float
     value: NDArray[np.uint32]
-    feature: NDArray[np.int64]
-    delta: NDArray[np.int64]
+    feature: NDArray[np.int32]
+    delta: NDArray[np.int32]
     reals: NDArray[np.float64]
     trees: NDArray[np.int64]
     parts: NDArray[np.int64]
     part_reals: NDArray[np.float64]
     terms: NDArray[np.int64]
     leaves: LeafMasks
-    source: NDArray[np.int64]
+    source: NDArray[np.int32]
     node: NDArray[np.int32]
 
 
@@ -97,15 +97,15 @@ def compile_parts(
         outputs=outputs,
         temperature=temperature,
         value=_join(builder.value, np.uint32),
-        feature=_join(builder.feature, np.int64),
-        delta=_join(builder.delta, np.int64),
+        feature=_join(builder.feature, np.int32),
+        delta=_join(builder.delta, np.int32),
         reals=_join(builder.reals, np.float64),
         trees=_join(builder.trees, np.int64, (0, 10)),
         parts=np.array(builder.parts, dtype=np.int64).reshape(-1, 8),
         part_reals=np.array(scales, dtype=np.float64).reshape(-1, 2),
         terms=_join(builder.terms, np.int64, (0, 4)),
         leaves=builder.leaves.finish(),
-        source=_join(builder.source, np.int64),
+        source=_join(builder.source, np.int32),
         node=_join(builder.node, np.int32),
     )
 
@@ -139,67 +139,58 @@ class _Builder:
 
     # ---- forests
 
-    def add_forest(self, part: int, forest: Forest, feature: NDArray[np.int64], sets: NDArray[np.int64]) -> None:
-        leaf = forest.feature < 0
-        value = _values(forest, leaf, sets)
-        flipped = ~leaf & (forest.category < 0) & forest.missing_left
-        first = np.where(flipped, forest.right, forest.left)
-        second = np.where(flipped, forest.left, forest.right)
-        question = feature.astype(np.uint64) << np.uint64(32) | value
-        question[leaf] = 0
-        layout = lay_out(forest, first, second, question)
+    def add_forest(self, part: int, forest: Forest, feature: NDArray[np.int32], sets: NDArray[np.int64]) -> None:
+        flipped = (forest.feature >= 0) & (forest.category < 0) & forest.missing_left
+        layout = lay_out(forest, flipped)
+        value = _values(forest, flipped, sets)[layout.node]
+        feature = feature[layout.node]
         begin, count = self._trees, len(forest.roots)
         rows = np.zeros((count, 10), dtype=np.int64)
         rows[:, 2], rows[:, 3], rows[:, 4] = forest.output, forest.values.shape[1], layout.depth
-        if self._oblivious and bool((layout.oblivious & (layout.depth <= DEEPEST_OBLIVIOUS)).all()):
-            rows[:, 1] = OBLIVIOUS
-            for tree in range(count):
-                self._add_levels(part, forest, layout, rows[tree], tree, value, feature)
+        heads = _heads(layout, value, feature) if self._oblivious else None
+        if heads is not None:
+            self._add_levels(part, forest, layout, rows, heads, value, feature)
         else:
             rows[:, 0], rows[:, 6] = layout.begin[:-1] + self._nodes, layout.begin[1:] + self._nodes
-            rows[:, 1], rows[:, 5] = self._has_sets(layout, feature), self._add_reals(forest.values)
+            has_sets = np.maximum.reduceat(feature, layout.begin[:-1]) >= self._columns.first_set
+            rows[:, 1], rows[:, 5] = np.where(has_sets, WITH_SETS, PLAIN), self._add_reals(forest.values)
             self._add_nodes(part, layout.node, layout.delta, value, feature)
-            rows[:, 7:10] = self.leaves.add(layout, value[layout.node], feature[layout.node])
+            rows[:, 7:10] = self.leaves.add(layout, value, feature)
         self.trees.append(rows)
         self._trees += count
         base = self._add_reals(forest.base)
         self.parts.append([0, LINK_CODES[forest.link], len(forest.base), begin, self._trees, base, 0, 0])
 
-    def _has_sets(self, layout: Layout, feature: NDArray[np.int64]) -> NDArray[np.int64]:
-        asks = feature[layout.node] >= self._columns.first_set
-        running = np.concatenate([[0], np.cumsum(asks)])
-        return (running[layout.begin[1:]] > running[layout.begin[:-1]]).astype(np.int64) * WITH_SETS
-
     def _add_nodes(
-        self, part: int, node: NDArray[np.int32], delta: NDArray[np.int64],
-        value: NDArray[np.uint32], feature: NDArray[np.int64],
+        self, part: int, node: NDArray[np.int32], delta: NDArray[np.int32],
+        value: NDArray[np.uint32], feature: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        self.value.append(value[node])
-        self.feature.append(feature[node])
+        self.value.append(value)
+        self.feature.append(feature)
         self.delta.append(delta)
-        self.source.append(np.full(len(node), part, dtype=np.int64))
+        self.source.append(np.full(len(node), part, dtype=np.int32))
         self.node.append(node)
         self._nodes += len(node)
 
     def _add_levels(
-        self, part: int, forest: Forest, layout: Layout, row: NDArray[np.int64], tree: int,
-        value: NDArray[np.uint32], feature: NDArray[np.int64],
+        self, part: int, forest: Forest, layout: Layout, rows: NDArray[np.int64], heads: NDArray[np.int64],
+        value: NDArray[np.uint32], feature: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        """Add a tree as one node per level, and its leaves in full."""
-        own, depth = slice(layout.begin[tree], layout.begin[tree + 1]), int(layout.depth[tree])
-        delta, head = layout.delta[own], [0]
-        for _ in range(1, depth):
-            head.append(int(head[-1] + delta[head[-1]]))
-        heads = layout.node[own][head[:depth]]
-        ends = np.flatnonzero(delta == 0)
-        leaves = layout.node[own][ends[np.argsort(layout.leaf[own][ends])]]
-        row[0], row[6] = self._nodes, self._nodes + depth
-        row[5] = self._add_reals(forest.values[forest.left[leaves]])
-        self._add_nodes(part, heads, np.zeros(depth, dtype=np.int64), value, feature)
+        """Add each tree as one node per level, and its leaves in full."""
+        _, leaf = number_leaves(layout)
+        ends = np.flatnonzero(layout.delta == 0)
+        counts = 1 << layout.depth
+        before = np.cumsum(counts) - counts
+        leaves = np.empty(len(ends), dtype=np.int32)
+        leaves[before[layout.tree[ends]] + leaf[ends]] = layout.node[ends]
+        rows[:, 1], rows[:, 6] = OBLIVIOUS, self._nodes + np.cumsum(layout.depth)
+        rows[:, 0] = rows[:, 6] - layout.depth
+        rows[:, 5] = self._add_reals(forest.values[forest.left[leaves]]) + before * forest.values.shape[1]
+        self._add_nodes(part, layout.node[heads], np.zeros(len(heads), dtype=np.int32), value[heads], feature[heads])
 
     # ---- additive models
 
-    def add_additive(self, additive: Additive, feature: NDArray[np.int64]) -> None:
+    def add_additive(self, additive: Additive, feature: NDArray[np.int32]) -> None:
         """Add one term per column that has any weight."""
         outputs = len(additive.base)
         table = self._add_reals(additive.table)
@@ -218,18 +209,35 @@ class _Builder:
         self.parts.append([1, link, outputs, begin, self._terms, base, table, len(additive.table)])
 
 
-def _values(forest: Forest, leaf: NDArray[np.bool_], sets: NDArray[np.int64]) -> NDArray[np.uint32]:
+def _heads(layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int32]) -> NDArray[np.int64] | None:
+    """Return the first node of each level of all trees; None where a tree is not full, or a level asks several questions."""
+    if int(layout.depth.max(initial=0)) > DEEPEST_OBLIVIOUS:
+        return None
+    if not np.array_equal(np.diff(layout.begin), (2 << layout.depth) - 1):
+        return None
+    heads, tree = [layout.begin[:-1]], layout.tree
+    for level in layout.levels:
+        first = heads[-1][tree[level]]
+        if not ((value[level] == value[first]) & (feature[level] == feature[first])).all():
+            return None
+        heads.append(heads[-1] + layout.delta[heads[-1]])
+    asked = np.arange(len(layout.levels)) < layout.depth[:, None]
+    return np.asarray(np.stack(heads, axis=1)[:, :-1][asked])
+
+
+def _values(forest: Forest, flipped: NDArray[np.bool_], sets: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return what each node compares with, as bits; the number of its value for a leaf."""
     threshold = forest.threshold.copy()
-    left = forest.missing_left & (forest.category < 0)
     # Missing goes left: ask the negated column whether it is below, with the children exchanged, so that
     # "not (value <= threshold)" sends missing to the second child, the left one.
+    asked = threshold[flipped]
     with np.errstate(all="ignore"):
-        negated = np.nextafter(-threshold, np.float32(-np.inf))
-    negated[np.isposinf(threshold)] = np.nan
-    negated[np.isnan(threshold)] = np.inf
-    threshold[left] = negated[left]
-    value = threshold.view(np.uint32).copy()
+        negated = np.nextafter(-asked, np.float32(-np.inf))
+    negated[np.isposinf(asked)] = np.nan
+    negated[np.isnan(asked)] = np.inf
+    threshold[flipped] = negated
+    value = threshold.view(np.uint32)
+    leaf = forest.feature < 0
     in_set = ~leaf & (forest.category >= 0)
     value[in_set] = sets[in_set]
     value[leaf] = forest.left[leaf]
