@@ -17,6 +17,7 @@ from automl.predictor.network import NetworkModel
 from automl.study.calibration import choose_temperature, choose_threshold
 from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part
+from automl.study.members import refit_seconds, train_share
 from automl.study.views import View, to_base
 from automl_core import REGRESSION, Additive, Exports, Forest, Network, TrialState
 
@@ -76,7 +77,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
     while True:
         ensemble = choose_weights(
             [stack[i] for i in left], target, metric, weight=mass, seed=seed,
-            left=lambda: loop.clock.left - 0.3 * loop.plan.reserve,
+            left=lambda: loop.clock.left - 0.3 * loop.clock.reserve,
         )  # fmt: skip
         chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
         curves = _curves(chosen)  # before the folds' models go
@@ -164,18 +165,17 @@ def _thin(
 
 def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
     """Fit members on all rows, the heaviest first, as far as the time goes; the others keep their folds' models."""
-    share = loop.frame.splits[0].train.size / len(loop.frame.data.target)
+    share = train_share(loop.frame)
     waiting = sorted(chosen, key=lambda item: -item[1])
     flights: dict[Future[Fitted], Member] = {}
     while waiting or flights:
         while waiting and len(flights) < loop.plan.slots:
             member, _ = waiting.pop(0)
-            expected = 1.1 * max(fit.seconds for fit in member.fits.values()) / share
-            if expected <= loop.clock.left - 0.15 * loop.plan.reserve:
+            if refit_seconds(member, loop.frame) <= loop.clock.left - 0.15 * loop.clock.reserve:
                 flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member, share))] = member
         if not flights:
             return
-        left = loop.clock.left - 0.1 * loop.plan.reserve
+        left = loop.clock.left - 0.1 * loop.clock.reserve
         done, _ = wait(flights, timeout=None if left == float("inf") else max(left, 0.01), return_when=FIRST_COMPLETED)
         if not done:
             log.info("no time left for %d refits: their folds' models are shipped", len(flights))

@@ -15,7 +15,7 @@ import numpy as np
 from automl.metrics import Metric
 from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
-from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless
+from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless, refit_seconds
 from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
 
@@ -368,4 +368,7 @@ class Loop:
     def end(self, member: Member, state: TrialState, **changes: Any) -> None:
         member.waiting, member.ended = [], self.clock.elapsed
         member.trial = member.trial.with_result(state, **({"seconds": member.seconds} | changes))
+        if self._timed and self.plan.refit and state == TrialState.COMPLETE:
+            done = [one for one in self.members if one.trial.state == TrialState.COMPLETE]
+            self.clock.reserve = self.plan.reserve_for([refit_seconds(one, self.frame) for one in done])
         self.tell(member)

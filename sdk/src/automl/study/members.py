@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from automl.study.frame import Fitted, Frame
     from automl.study.views import Recipe
 
-__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless"]
+__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless", "refit_seconds", "train_share"]
 
 ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
 
@@ -53,6 +53,16 @@ class Member:
     @property
     def seconds(self) -> float:
         return sum(fit.seconds for fit in self.fits.values())
+
+
+def train_share(frame: Frame) -> float:
+    """Return the share of rows that a part is fitted on."""
+    return float(frame.splits[0].train.size / len(frame.data.target))
+
+
+def refit_seconds(member: Member, frame: Frame) -> float:
+    """Estimate what fitting a member on all rows takes, from its slowest part."""
+    return 1.1 * max(fit.seconds for fit in member.fits.values()) / train_share(frame)
 
 
 def is_hopeless(member: Member, members: Sequence[Member], frame: Frame) -> bool:

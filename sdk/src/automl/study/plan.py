@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Plan", "Shape", "make_plan", "plan_without_clock"]
@@ -10,6 +11,7 @@ ANCHOR_SHARE = 0.6  # of the time limit, for the fits that every ensemble should
 ANCHOR_COST = 10.0  # what those fits cost together, in units of the first one
 FOLDS = (5, 3)
 FEW_ROWS, FOLDS_OF_FEW = 2_000, 8  # where each row counts
+REFIT_ROOM = 0.8  # of the seconds kept back for refits, as the choice of the ensemble comes before them
 REFIT_SHARE = 0.25  # of the time limit, where there is but one part, and members are fitted again on all rows
 SMALL_ROWS = 30_000  # up to which fits of one thread side by side do more than one fit of several threads
 
@@ -25,6 +27,7 @@ class Plan:
         refit: whether members are fitted again on all rows, instead of shipping the models of the folds. Models of
             three folds and more, averaged, predict as well as one of all rows, those of five better (measured).
         reserve: seconds kept back for that, and for the ensemble.
+        refit_seconds: how much of them is for fitting again.
     """
 
     folds: int
@@ -33,6 +36,16 @@ class Plan:
     threads: int
     refit: bool
     reserve: float
+    refit_seconds: float = 0.0
+
+    def reserve_for(self, refits: Sequence[float]) -> float:
+        """Return the seconds to keep back where it is known what members would cost to fit again.
+
+        What is too slow for that is not fitted again, and the search may have its time.
+        """
+        short = [seconds for seconds in refits if seconds <= REFIT_ROOM * self.refit_seconds]
+        wanted = sum(short) / self.slots / REFIT_ROOM if refits else self.refit_seconds
+        return self.reserve - self.refit_seconds + min(wanted, self.refit_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +81,10 @@ def make_plan(shape: Shape, *, probe: float, time_limit: float) -> Plan:
     affordable = [k for k in choices if probe * k * ANCHOR_COST <= room]
     folds = _possible(shape, shape.folds or (max(affordable) if affordable else 1))
     refit = folds == 1
-    reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + (REFIT_SHARE * time_limit if refit else 0.0)
+    refit_seconds = REFIT_SHARE * time_limit if refit else 0.0
+    reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + refit_seconds
     holdout = min(max(2500 / shape.rows, 0.1), 0.2) if shape.rows > 10_000 else 0.2
-    return Plan(folds, holdout, shape.slots, shape.threads_each, refit, reserve)
+    return Plan(folds, holdout, shape.slots, shape.threads_each, refit, reserve, refit_seconds)
 
 
 def plan_without_clock(shape: Shape) -> Plan:
