@@ -65,7 +65,7 @@ def _wanted(flat: Flat, wide: NDArray[np.int32], span: int) -> NDArray[np.int32]
         used = (flat.weight != 0).any(axis=1) | (flat.missing != 0).any(axis=1) | (flat.table_start >= 0)
         return np.where(used, COPY * span + wide, np.int32(-1))
     keys = np.append(wide + COPY * span, np.int32(LOWEST * span))[np.maximum(flat.feature, -1)]  # leaves read the last
-    inner, sets = flat.feature >= 0, flat.category >= 0
-    keys[inner & flat.missing_left & ~sets] += (NEGATE - COPY) * span
-    keys[inner & sets] += (SLOT - COPY) * span
+    inner, numeric = flat.feature >= 0, flat.category < 0
+    keys += (inner & flat.missing_left & numeric) * np.int32((NEGATE - COPY) * span)
+    keys += (inner & ~numeric) * np.int32((SLOT - COPY) * span)
     return keys

@@ -22,13 +22,15 @@ class Layout:
     """Where each reachable node of a forest goes.
 
     Attributes:
-        node: int32 (reachable,), the old number of each node in the new order.
+        node: int32 (reachable,), the old number of each node in the new order. place: int32 (nodes,), the reverse of it, -1
+            for what no root reaches.
         delta: int32 (reachable,), how far behind a node its first child is; 0 for a leaf. The second child follows.
         begin: int64 (trees + 1,), where each tree begins. depth: int64 (trees,), levels below the root.
-        levels: int32 each: the inner nodes of each level of all trees, by their new numbers.
+        levels: int32 each: the inner nodes of each level of all trees, by their old numbers.
     """
 
     node: NDArray[np.int32]
+    place: NDArray[np.int32]
     delta: NDArray[np.int32]
     begin: NDArray[np.int64]
     depth: NDArray[np.int64]
@@ -51,23 +53,21 @@ def lay_out(forest: Forest, flipped: NDArray[np.bool_] | None = None) -> Layout:
     """
     levels, depth = _walk(forest)
     place = np.arange(len(forest.feature), dtype=np.int32) if _is_laid_out(forest) else _place(forest, levels)
-    first = forest.left
+    inner = np.flatnonzero((forest.feature >= 0) & (place >= 0))
+    pair = place[forest.left[inner]]
     if flipped is not None:
         # Exchanging two children moves nothing else: what is below them is reached by the distance from them.
         parents = np.flatnonzero(flipped & (place >= 0))
         left, right = forest.left[parents], forest.right[parents]
         place[left], place[right] = place[right], place[left]
-        first = first.copy()
-        first[parents] = right
     reached = np.flatnonzero(place >= 0)
     node = np.empty(len(reached), dtype=np.int32)
     node[place[reached]] = reached
-    inner = reached[forest.feature[reached] >= 0]
     delta = np.zeros(len(node), dtype=np.int32)
-    delta[place[inner]] = place[first[inner]] - place[inner]
+    delta[place[inner]] = pair - place[inner]
     # Trees lie in the order of roots.
     begin = np.append(place[forest.roots], len(node)).astype(np.int64)
-    return Layout(node, delta, begin, depth, tuple(place[level] for level in levels))
+    return Layout(node, place, delta, begin, depth, tuple(levels))
 
 
 def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -75,10 +75,10 @@ def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]
 
     A leaf has itself below it; leaves of a tree are counted from first to second child.
     """
-    place = np.arange(len(layout.node), dtype=np.int32)
-    child = place + layout.delta
-    count, first = _count_leaves(layout.levels, child, child + 1), np.zeros_like(place)
-    for parents in layout.levels:
+    levels = [layout.place[level] for level in layout.levels]
+    child = np.arange(len(layout.node), dtype=np.int32) + layout.delta
+    count, first = _count_leaves(levels, child, child + 1), np.zeros_like(child)
+    for parents in levels:
         below = child[parents]
         first[below], first[below + 1] = first[parents], first[parents] + count[below]
     return count, first
@@ -96,33 +96,26 @@ def _walk(forest: Forest) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
         node, tree = node[inner], tree[inner]
         levels.append(node)
         depth[tree] = level
-        node, tree = np.concatenate([forest.left[node], forest.right[node]]), np.concatenate([tree, tree])
+        # In the order of trees, which are near in memory.
+        node, tree = np.stack([forest.left[node], forest.right[node]], axis=1).ravel(), np.repeat(tree, 2)
     raise DataError(f"a tree of the model has more than {DEEPEST} levels, which is not supported.")
 
 
 def _is_laid_out(forest: Forest) -> bool:
-    """Tell whether nodes are in the order of `_place` already, as they are in files."""
-    nodes, roots, cover, left = len(forest.feature), forest.roots, forest.cover, forest.left
-    ends = np.append(roots[1:], np.int32(nodes))
-    inner = np.flatnonzero(forest.feature >= 0).astype(np.int32)
-    # As many nodes as are reached, each tree by itself.
-    if (
-        cover is None
-        or not len(roots)
-        or roots[0] != 0
-        or (ends <= roots).any()
-        or 2 * len(inner) + len(roots) != nodes
-    ):
+    """Tell whether nodes are in the order that `_place` aims at already, as they are in files."""
+    nodes, roots, cover, inner = len(forest.feature), forest.roots, forest.cover, forest.feature >= 0
+    if cover is None or not len(roots) or roots[0] != 0 or (roots[1:] <= roots[:-1]).any() or roots[-1] >= nodes:
         return False
-    child = left[inner]
-    inside = (child > inner) & (child + 1 < np.repeat(ends, ends - roots)[inner])
-    if not (inside & (forest.right[inner] == child + 1)).all():
+    parent = np.flatnonzero(inner)
+    child = forest.left[parent]
+    if not ((child > parent) & (child < nodes - 1) & (forest.right[parent] == child + 1)).all():
         return False
-    lighter = child + (cover[child] >= cover[child + 1])
-    heavier = 2 * child + 1 - lighter
-    behind = np.where(forest.feature[lighter] >= 0, left[lighter], child + 2)
-    behind = np.where(forest.feature[heavier] >= 0, left[heavier], behind)
-    return bool((behind == child + 2).all())
+    # Two nodes below each inner one, all further on: by the last tree, then by the one before it, each has its own alone.
+    if not np.array_equal(2 * np.add.reduceat(inner, roots, dtype=np.int64) + 1, np.diff(roots, append=nodes)):
+        return False
+    heavier = child + (cover[child + 1] > cover[child])
+    goes_on = inner[heavier]
+    return bool((forest.left[heavier[goes_on]] == child[goes_on] + 2).all())
 
 
 def _place(forest: Forest, levels: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:

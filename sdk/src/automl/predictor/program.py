@@ -216,7 +216,7 @@ def _heads(layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int32]
     if not np.array_equal(np.diff(layout.begin), (2 << layout.depth) - 1):
         return None
     heads, tree = [layout.begin[:-1]], layout.tree
-    for level in layout.levels:
+    for level in (layout.place[level] for level in layout.levels):
         first = heads[-1][tree[level]]
         if not ((value[level] == value[first]) & (feature[level] == feature[first])).all():
             return None
@@ -238,7 +238,6 @@ def _values(forest: Forest, flipped: NDArray[np.bool_], sets: NDArray[np.int64])
     threshold[flipped] = negated
     value = threshold.view(np.uint32)
     leaf = forest.feature < 0
-    in_set = ~leaf & (forest.category >= 0)
-    value[in_set] = sets[in_set]
-    value[leaf] = forest.left[leaf]
+    np.copyto(value, sets, where=~leaf & (forest.category >= 0), casting="unsafe")
+    np.copyto(value, forest.left.view(np.uint32), where=leaf)
     return value
