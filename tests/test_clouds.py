@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import logging
@@ -14,11 +15,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv as csv_arrow
+from pyarrow import parquet
 
 from automl import AutoML, load_model
 from automl.cli.app import cli
@@ -217,3 +221,54 @@ def test_a_killed_study_goes_on_from_its_journal_in_a_cloud(place: str, tmp_path
     lines = log.read_text().splitlines()
     # Only the fit that had finished but was not on record yet when the process was killed is fitted twice.
     assert len(lines) - len(set(lines)) <= 1
+
+
+@pytest.fixture
+def relay(place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A relay before the server that breaks answers; settings in the environment reach the server through it."""
+    path = Path(__file__).parents[1] / "plugins/automl-s3/tests/conftest.py"
+    spec = importlib.util.spec_from_file_location("automl_s3_relay", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    relay = module.Relay(int(os.environ["AUTOML_PLUGINS__S3__ENDPOINT_URL"].rpartition(":")[2]))
+    monkeypatch.setenv("AUTOML_PLUGINS__S3__ENDPOINT_URL", relay.url)
+    yield relay
+    relay.server.shutdown()
+    relay.server.server_close()
+
+
+def put_years(place: str) -> None:
+    for year in (2024, 2025):
+        table = csv_arrow.read_csv(io.BytesIO(rows(4000, seed=year)))
+        sink = io.BytesIO()
+        parquet.write_table(table, sink, row_group_size=500)
+        storage(place).put_uri(f"{place}/rows/year={year}/part.parquet", sink.getvalue())
+
+
+def test_a_bucket_that_memory_cannot_hold_is_learned_and_predicted_in_parts(place: str, relay: Any) -> None:
+    put_years(place)
+    settings = load_settings(learners=("lightgbm",), search="random", storage="memory", executor="threads")
+    engine = AutoML(max_trials=1, time_limit=None, n_jobs=1, folds=1, settings=settings, memory_limit=1 << 18)
+    relay.faults = [("GET", "part.parquet", fault) for fault in ("busy", "cut", "hang up") * 3]
+    engine.fit(f"{place}/rows", target="y")
+    assert relay.faults == []
+    assert engine.model_.info["all_rows"] == 8000
+    assert "year" in engine.model_.names
+    assert engine.score(f"{place}/rows") > 0.9
+
+    from automl.large.predict import predict_files
+
+    plugins = Plugins(settings, threads=1)
+    relay.faults = [("GET", "2025/part.parquet", "expired")] * 3
+    with pytest.raises(ComponentUnavailable, match="have expired"):
+        predict_files(engine.model_, f"{place}/rows", f"{place}/out", plugins=plugins)
+    relay.faults = [("GET", "2025/part.parquet", "busy"), ("PUT", "part-", "busy"), ("PUT", "part-", "lose")]
+    done = predict_files(engine.model_, f"{place}/rows", f"{place}/out", plugins=plugins)
+    assert relay.faults == []
+    assert done.rows == 8000
+    whole = open_table(f"{place}/rows")
+    assert open_table(f"{place}/out")["y"].to_pylist() == engine.predict(whole).tolist()
+    with pytest.raises(DataError, match="holds other files already"):
+        predict_files(engine.model_, f"{place}/rows", f"{place}/out", proba=True, plugins=plugins)

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("automl_dask", reason="automl-dask is not installed")
 
 from automl import AutoML
+from automl_core import DataError
 from automl_core.settings import Settings
 from automl_dask.loader import DaskDataLoader
 
@@ -64,3 +65,30 @@ def test_data_frame_of_the_cluster_is_fitted_and_predicted(
     assert model.score(frame) == pytest.approx(expected.score(frame), abs=0.05)
     np.testing.assert_array_equal(model.predict(ddf.drop(columns="y")), model.predict(frame))
     assert model.score(ddf) == pytest.approx(model.score(frame))
+
+
+def test_files_are_predicted_on_the_cluster(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    from automl.large.predict import predict_files
+    from automl.table import open_table
+    from automl_core import Plugins
+
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        frame[number * 500 : (number + 1) * 500].to_parquet(tmp_path / f"in/{number}.parquet", index=False)
+    model = fit(frame, "threads", "").model_
+    plugins = Plugins(Settings(executor="dask", plugins={"dask": {"address": str(loader.client.scheduler.address)}}))
+    done = predict_files(model, tmp_path / "in", tmp_path / "out", keep=["x0"], plugins=plugins)
+    found = open_table(tmp_path / "out")
+    assert done.rows == 2000
+    assert found["x0"].to_pylist() == frame["x0"].tolist()
+    assert found["y"].to_pylist() == model.predict(frame).tolist()
+
+
+def test_partition_that_cannot_be_computed_is_told(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
+    def fail(part: pd.DataFrame) -> pd.DataFrame:
+        raise KeyError("no such thing")
+
+    frame.to_parquet(tmp_path / "1.parquet", index=False)
+    ddf = loader.load_parquet(f"{tmp_path}/1.parquet")
+    with pytest.raises(DataError, match=r"partition 0 of the data frame of Dask could not be computed \(KeyError"):
+        fit(ddf.map_partitions(fail, meta=ddf._meta), "threads", "")
