@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from automl import load_model
 from automl.artifact import read_manifest
+from automl.artifact.arrays import ArrayWriter
 from automl.artifact.container import pack
-from automl.artifact.flats import dump_flat, load_flat
+from automl.artifact.flats import MAGIC, dump_flat, flat_to_json, load_flat
 from automl.artifact.load import parse_model
 from automl.artifact.save import dump_model
 from automl_core import DataError
@@ -93,6 +94,16 @@ def test_equal_arrays_are_stored_once(make_model) -> None:
 def test_forest_survives_its_bytes(make_forest, make_rows, rng, arguments) -> None:
     forest, values = make_forest(rng, **arguments), make_rows(rng, 200, 6)
     np.testing.assert_array_equal(evaluate(load_flat(dump_flat(forest)), values), evaluate(forest, values))
+
+
+@pytest.mark.parametrize("distance", [-1, 0, 2**31 - 1, 2**31, 2**40])
+def test_child_at_an_impossible_distance_is_refused(make_forest, rng, distance) -> None:
+    forest, writer = make_forest(rng), ArrayWriter()
+    body = flat_to_json(forest, writer)
+    body["arrays"]["delta"] = writer.add(np.full(np.count_nonzero(forest.feature >= 0), distance))
+    head = json.dumps({"flat": body, "arrays": writer.table}).encode()
+    with pytest.raises(DataError):
+        load_flat(MAGIC + struct.pack("<Q", len(head)) + head + writer.data())
 
 
 def test_additive_model_survives_its_bytes(make_additive, make_rows, rng) -> None:

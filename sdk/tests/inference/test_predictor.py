@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from automl.artifact.flats import dump_flat, load_flat
 from automl.predictor import Opaque, Part, Predictor
 from automl.predictor.dense import make_dense
 from automl.predictor.kernel import COMPILED, load_program
+from automl.predictor.layout import lay_out
 from automl.predictor.lookups import DENSE, LOOKUP
 from automl.predictor.program import OBLIVIOUS, WITH_SETS, compile_parts
 from automl_core import DataError, Lookup
@@ -191,6 +193,41 @@ def test_nodes_of_dropped_trees_are_dropped(make_forest, rng) -> None:
     forest = make_forest(rng, trees=10)
     cut = replace(forest, roots=forest.roots[:1], output=forest.output[:1])
     assert len(compile_parts([Part(cut, 1.0)], columns=COLUMNS, outputs=1).value) < len(forest.feature) / 5
+
+
+@pytest.mark.parametrize("arguments", [{}, {"leaves": 300}, {"oblivious": True, "leaves": 16}, {"leaves": 1}])
+def test_order_of_a_file_is_the_order_of_the_kernel(make_forest, rng, monkeypatch, arguments) -> None:
+    forest = load_flat(dump_flat(make_forest(rng, **arguments)))
+    np.testing.assert_array_equal(lay_out(forest).place, np.arange(len(forest.feature)))
+    with monkeypatch.context() as patched:
+        patched.setattr("automl.predictor.layout._place", None)  # nothing is sorted
+        kept = compile_parts([Part(forest, 1.0)], columns=COLUMNS, outputs=1, oblivious=False)
+    monkeypatch.setattr("automl.predictor.layout._is_laid_out", lambda _: False)
+    sorted_anew = compile_parts([Part(forest, 1.0)], columns=COLUMNS, outputs=1, oblivious=False)
+    for name in ("value", "feature", "delta", "trees", "node", "reals"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(sorted_anew, name))
+
+
+CHANGES = {
+    "trees are dropped": lambda f: {"roots": f.roots[2:7], "output": f.output[2:7]},
+    "the first and last trees are dropped": lambda f: {"roots": f.roots[1:-1], "output": f.output[1:-1]},
+    "trees are in another order": lambda f: {"roots": f.roots[::-1].copy(), "output": f.output[::-1].copy()},
+    "the lighter child was the heavier": lambda f: {"cover": 1 / (1 + f.cover)},
+    "nobody knows the heavier child": lambda f: {"cover": None},
+    "children are exchanged": lambda f: {
+        "left": np.where(f.feature < 0, f.left, f.right), "right": np.where(f.feature < 0, f.right, f.left)
+    },
+}  # fmt: skip
+
+
+@ways
+@pytest.mark.parametrize("change", CHANGES)
+def test_forest_changed_since_it_was_stored_is_evaluated_exactly(make_forest, make_rows, rng, change, compiled) -> None:
+    forest, values = load_flat(dump_flat(make_forest(rng, leaves=60))), make_rows(rng, 100, COLUMNS)
+    forest = replace(forest, **CHANGES[change](forest))
+    for rows in (values, values[:3]):
+        said = run([Part(forest, 1.0)], rows, 0, compiled=compiled)
+        np.testing.assert_allclose(said, evaluate(forest, rows), rtol=1e-12, atol=1e-13)
 
 
 def test_tree_too_wide_for_two_words_goes_to_numpy(make_forest, make_rows, rng) -> None:
