@@ -158,7 +158,7 @@ def test_encoding_pass(folder: Path, tmp_path: Path) -> None:
         connection = duckdb.connect()
         told = ", ".join(f"'{level}'" for level in survey.levels["town"])
         connection.execute(f"create type enum_of_towns as enum ({told})")
-        return sum(batch.num_rows for batch in connection.execute(query).to_arrow_reader(1 << 17))
+        return sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(1 << 17))
 
     ways = {"ours": ours, "polars": by_polars, "pyarrow": by_arrow, "duckdb, to Arrow only": by_duckdb}
     taken: dict[str, list[float]] = {way: [] for way in ways}
