@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,40 +18,40 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from deployment import DEPLOY, need
+from deployment import need
 
 from automl import AutoML
 from automl.cli.app import cli
-
-DASHBOARD = DEPLOY / "grafana/dashboards/automl.json"
 
 
 class Stack:
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder = folder
-        command = [sys.executable, str(DEPLOY / "stack"), "--folder", str(folder), "--model", str(model)]
+        self.settings = {**os.environ, "AUTOML_DIRECTORY": str(folder / "engine")}
         # MLflow has tests of its own, and takes a minute to start on a busy machine.
-        command += ["--workers", "2", "--without", "mlflow"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        until = time.monotonic() + 150
-        while not (folder / "stack.json").is_file():
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.process.terminate()
-                raise AssertionError(f"the stack did not start:\n{self.process.communicate()[0]}")
-            time.sleep(0.1)
-        self.parts: dict[str, Any] = json.loads((folder / "stack.json").read_text())["parts"]
-        self.variables = dict(line.split("=", 1) for line in (folder / "server.env").read_text().splitlines())
+        self.run("up", str(model), "--without", "mlflow")
+        self.parts: dict[str, Any] = {part["name"]: part for part in self.status()[1]}
+        lines = [line.removeprefix("export ") for line in self.run("env").stdout.splitlines()]
+        self.variables = {name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)}
+
+    def run(self, word: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "automl", "stack", word, *arguments, "--directory", str(self.folder / "stack")]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.settings)
+        assert done.returncode == code, done.stderr
+        return done
+
+    def status(self, *, code: int = 0) -> tuple[dict[str, str], list[dict[str, Any]]]:
+        found = json.loads(self.run("status", "--json", code=code).stdout)
+        return {part["name"]: part["state"] for part in found}, found
 
     def doctor(self) -> tuple[int, dict[str, str]]:
         """Return the exit code and the state of each check, as the server's own settings see it."""
-        command = ["doctor", "--json", "--for", "serving", "--url", self.parts["server"]["address"]]
-        command += ["--prometheus", self.parts["prometheus"]["address"], "--dashboard", str(DASHBOARD)]
-        result = CliRunner().invoke(cli, command, env=self.variables)
+        result = CliRunner().invoke(cli, ["doctor", "--json", "--for", "serving"], env=self.variables)
         assert result.stdout, result.output
         return result.exit_code, {item["check"]: item["state"] for item in json.loads(result.stdout)["findings"]}
 
     def predict(self) -> int:
-        key = (self.folder / "secrets/API_KEYS").read_text().split()[0]
+        key = (self.folder / "stack/secrets/API_KEYS").read_text().split()[0]
         connection = http.client.HTTPConnection(self.parts["server"]["address"].removeprefix("http://"), timeout=20)
         headers = {"content-type": "application/json", "x-api-key": key}
         connection.request("POST", "/predict", json.dumps({"x": time.time(), "z": 1}), headers)
@@ -63,11 +64,6 @@ class Stack:
         until = time.monotonic() + 10
         while alive(self.parts[name]["pid"]) and time.monotonic() < until:
             time.sleep(0.05)
-
-    def stop(self) -> int:
-        self.process.terminate()
-        self.process.communicate(timeout=90)
-        return self.process.returncode
 
 
 def alive(pid: int) -> bool:
@@ -89,8 +85,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )
     running = Stack(folder, folder / "m.automl")
     yield running
-    if running.process.poll() is None:
-        running.stop()
+    running.run("down")
 
 
 def failed(states: dict[str, str]) -> set[str]:
@@ -117,6 +112,12 @@ def test_doctor_finds_the_stack_well(stack: Stack) -> None:
     }
     assert {check for check in well if states[check] != "ok"} == set()
     assert {states["cache redis"], states["redis memory"], states["clock"]} == {"ok"}
+
+
+@pytest.mark.slow
+def test_up_leaves_what_runs(stack: Stack) -> None:
+    stack.run("up")
+    assert stack.status()[1] == list(stack.parts.values())
 
 
 @pytest.mark.slow
@@ -149,7 +150,16 @@ def test_without_the_server_its_lines_are_red_too(stack: Stack) -> None:
 
 
 @pytest.mark.slow
-def test_end_leaves_nothing_behind(stack: Stack) -> None:
-    assert stack.stop() == 0
-    assert [name for name, part in stack.parts.items() if alive(part["pid"])] == []
-    assert not (stack.folder / "stack.json").exists()
+def test_status_names_what_is_down(stack: Stack) -> None:
+    assert stack.status(code=1)[0] == {"redis": "down", "server": "down", "prometheus": "down"}
+
+
+@pytest.mark.slow
+def test_up_starts_what_is_down_and_down_ends_it(stack: Stack) -> None:
+    stack.run("up", "--without", "server,prometheus")
+    states, found = stack.status()
+    assert states == {"redis": "up"}
+    assert found[0]["address"] == stack.parts["redis"]["address"]
+    stack.run("down")
+    assert not alive(found[0]["pid"])
+    assert stack.status(code=1)[0] == {"redis": "down"}

@@ -30,7 +30,7 @@ PLAIN_NAMES: Mapping[str, tuple[str, str]] = {
 RESERVED = frozenset(
     {"AUTOML_CONFIG", "AUTOML_SECRETS_DIR", "AUTOML_MODEL_URI", "AUTOML_HOST", "AUTOML_PORT", "AUTOML_WORKERS"}
 )
-RESERVED_PREFIXES = ("AUTOML_SERVER_",)
+RESERVED_PREFIXES = ("AUTOML_SERVER_", "AUTOML_DOCTOR_")
 
 
 @dataclass(frozen=True, slots=True)

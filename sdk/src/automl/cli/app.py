@@ -21,6 +21,7 @@ from automl.cli.report import report
 from automl.cli.retrain import retrain
 from automl.cli.serve import serve
 from automl.cli.settings import settings
+from automl.cli.stack import stack
 from automl.cli.tracking import registry, tracker
 from automl_core.errors import AutoMLError, SettingsError
 
@@ -115,6 +116,7 @@ for item in (
     retrain,
     serve,
     settings,
+    stack,
     tracker,
 ):
     cli.add_command(item)

@@ -23,15 +23,23 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
     examples=[
         "automl doctor",
         "automl doctor model.automl --for serving",
+        'eval "$(automl stack env)" && automl doctor',
         "automl doctor --url https://predict.example.com --prometheus http://prometheus:9090 --namespace automl",
     ],
 )
 @click.argument("model", envvar="AUTOML_MODEL_URI", required=False, default="")
 @click.option("--for", "purpose", type=click.Choice(["all", "serving", "training"]), default="all", show_default=True)
-@click.option("--url", default="", help="Address of the server that runs, or of the balancer before several.")
-@click.option("--prometheus", default="", help="Address of the Prometheus that scrapes it.")
 @click.option(
-    "--dashboard", "dashboards", multiple=True, type=click.Path(exists=True, dir_okay=False),
+    "--url",
+    envvar="AUTOML_DOCTOR_URL",
+    default="",
+    help="Address of the server that runs, or of the balancer before several.",
+)
+@click.option(
+    "--prometheus", envvar="AUTOML_DOCTOR_PROMETHEUS", default="", help="Address of the Prometheus that scrapes it."
+)
+@click.option(
+    "--dashboard", "dashboards", multiple=True, envvar="AUTOML_DOCTOR_DASHBOARDS", type=click.Path(exists=True, dir_okay=False),
     help="FILE of a Grafana dashboard whose queries Prometheus must understand; may be repeated.",
 )  # fmt: skip
 @click.option("--namespace", default="", help="Namespace of Kubernetes to look at, by kubectl.")

@@ -1,0 +1,1 @@
+"""The stack as processes on one machine: started, watched and ended by `automl stack`."""
