@@ -23,7 +23,6 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
     examples=[
         "automl doctor",
         "automl doctor model.automl --for serving",
-        'eval "$(automl stack env)" && automl doctor',
         "automl doctor --url https://predict.example.com --prometheus http://prometheus:9090 --namespace automl",
     ],
 )

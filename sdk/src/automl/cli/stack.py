@@ -28,7 +28,7 @@ directory_option = click.option(
     cls=Group,
     examples=[
         "automl stack up model.automl",
-        'eval "$(automl stack env)" && automl doctor',
+        "automl stack env",
         "automl stack status",
         "automl stack down",
     ],
@@ -98,10 +98,10 @@ def down(directory: Path | None) -> None:
     _stack(directory).down()
 
 
-@stack.command(examples=['eval "$(automl stack env)"'])
+@stack.command(examples=["automl stack env"])
 @directory_option
 def env(directory: Path | None) -> None:
-    """Print lines for a shell after which `automl fit`, `doctor`, `registry` and others use the stack."""
+    """Print lines for `eval` of a shell, after which `automl fit`, `doctor`, `registry` and others use the stack."""
     _export(_stack(directory).layout().environment())
 
 
