@@ -107,9 +107,10 @@ def _columns_of(y: Any, names: Sequence[str]) -> list[Any]:
 def _open(engine: AutoML, data: Any, y: Any, names: Sequence[str]) -> pa.Table:
     from automl.table import open_table
 
-    if in_batches(data) is not None:
+    opened = engine.opened(data)
+    if in_batches(opened) is not None:
         raise DataError("several targets need the table in memory, and this one is too large: fit them one by one.")
-    table = open_table(engine.opened(data))
+    table = open_table(opened)
     if y is not None:
         for name, column in zip(names, _columns_of(y, names), strict=True):
             if name in table.column_names:
