@@ -128,3 +128,11 @@ def test_no_learner_for_the_task_is_said(table, tmp_path, odd_learners):
 def test_a_finished_study_leaves_no_journal_behind(table, tmp_path, odd_learners):
     fit(table, tmp_path, ("odd.works",))
     assert not [path for path in (tmp_path / "automl").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("rows", [300, 3000])
+def test_a_limit_that_is_over_with_the_first_fit_still_gives_a_model(rows):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 3))
+    found = AutoML(time_limit=0.05).fit(X, 5 * X[:, 0] + rng.normal(size=rows))
+    assert found.score(X, 5 * X[:, 0]) < 4  # the mean has 5

@@ -169,6 +169,8 @@ class _Runner:
         except KeyboardInterrupt:
             interrupted = True
             log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
+        if probed is not None and not any(member.fits for member in loop.members):
+            loop.fall_back(proposals[0], probed)
         shipment = finish(
             loop, self.problem.metric, seed=self.problem.seed, predict_time_limit=self._predict_limit(),
             refit_all=self.problem.quality == "fast",
@@ -272,6 +274,8 @@ class _Runner:
         plan = make_plan(kept, probe=seconds, time_limit=self.clock.limit)
         self.clock.reserve = plan.reserve
         log.info("plan: %s, %s", plan, "as before" if earlier else f"after a probe of {seconds:.2f} s")
+        if probed is not None and self.clock.search_left <= 0:
+            plan = replace(plan, folds=1)  # the probe is all that there was time for
         if plan.folds == 1:
             # The probe's part serves as the holdout, so that the probe counts.
             frame.splits = frame.splits[:1]
