@@ -58,6 +58,19 @@ def test_context_holds_what_is_copied_and_little_else() -> None:
     assert {"deploy/constraints.txt", "deploy/docker/install", "deploy/docker/wheels"} <= set(kept)
 
 
+def test_files_that_packages_link_to_are_copied_too() -> None:
+    ignored = (DEPLOY / "docker/Dockerfile.dockerignore").read_text().splitlines()
+    links = [
+        path.resolve().relative_to(ROOT.resolve()).as_posix()
+        for path in (ROOT / "sdk/src").rglob("*")
+        if path.is_symlink()
+    ]
+    assert links
+    for name in links:
+        assert f"!{name}" in ignored
+        assert f"COPY {name} {Path(name).parent}/" in TEXT
+
+
 @pytest.mark.parametrize("script", ["docker/install", "docker/wheels", "mlflow/serve"])
 def test_script_is_valid_shell(script: str) -> None:
     subprocess.run(["sh", "-n", DEPLOY / script], check=True)
