@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -104,3 +105,22 @@ def test_interrupt_leaves_nothing_half_started(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert {line.split()[0] for line in lines if line.endswith("ended")} == {"redis", "prometheus"}
     assert run(tmp_path, "status").exit_code == 1
+
+
+def test_every_part_of_dask_is_on_loopback_alone(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    pytest.importorskip("distributed")
+    try:
+        up = run(tmp_path, "up", "--with", "dask", "--without", "redis,mlflow,prometheus")
+        assert up.exit_code == 0, up.stderr
+        parts = json.loads(run(tmp_path, "status", "--json").stdout)
+        assert {part["state"] for part in parts} == {"up"}
+        owners = [psutil.Process(part["pid"]) for part in parts if part["pid"]]
+        processes = {one for owner in owners for one in (owner, *owner.children(recursive=True))}
+        heard = [c.laddr.ip for one in processes for c in one.net_connections("tcp") if c.status == "LISTEN"]
+        assert len(heard) >= 3  # the scheduler, a worker's process and its nanny
+        assert set(heard) == {"127.0.0.1"}
+    finally:
+        down = run(tmp_path, "down")
+    assert down.exit_code == 0
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)

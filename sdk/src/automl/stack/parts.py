@@ -102,17 +102,7 @@ def _ray(layout: Layout) -> Part:
 
 def _dask(layout: Layout) -> Part:
     port = layout.state.ports["dask"]
-    command: tuple[str, ...] = (
-        *PYTHON,
-        "dask",
-        "scheduler",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--no-dashboard",
-        "--no-show",
-    )
+    command = (*PYTHON, "dask", "scheduler", "--host", HOST, "--port", str(port), "--no-show", *DASK)
     return Part("dask", command, partial(_listens, port))
 
 
