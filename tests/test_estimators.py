@@ -38,3 +38,12 @@ def test_a_classifier_keeps_its_labels_and_names():
     assert model.classes_.tolist() == ["no", "yes"]
     assert model.feature_names_in_.tolist() == ["size", "colour"]
     assert (model.predict(frame) == labels).mean() > 0.8
+
+
+def test_a_regressor_says_how_sure_it_is():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = X[:, 0] + rng.normal(scale=0.3, size=300)
+    ends = AutoMLRegressor(**OPTIONS).fit(X, y).predict_interval(X, coverage=0.8)
+    assert ends.shape == (300, 2)
+    assert 0.65 < ((ends[:, 0] <= y) & (y <= ends[:, 1])).mean() < 0.98

@@ -129,6 +129,11 @@ class AutoMLRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self.model_.predict(self._rows(X))
 
+    def predict_interval(self, X: Any, *, coverage: float = 0.9) -> NDArray[np.float64]:
+        """Return lower and upper ends, shape (rows, 2); see `automl.Model.predict_interval`."""
+        check_is_fitted(self)
+        return self.model_.predict_interval(self._rows(X), coverage=coverage)
+
 
 def _is_object(X: Any) -> bool:
     return getattr(getattr(X, "dtype", None), "kind", "") in "OUS"
