@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from distributed import KilledWorker
+from distributed.utils import json_load_robust
 
 from automl_core import ComponentUnavailable, Context, Executor, Plugins
 from automl_core.settings import load_settings
@@ -138,11 +138,9 @@ def test_lost_scheduler_is_an_error_of_every_future(tmp_path: Path) -> None:
         for command in commands
     ]
     try:
-        while not Path(file).exists():
-            time.sleep(0.05)
-        with DaskExecutor(
-            Cluster(json.loads(Path(file).read_text())["address"], timeout=3, as_default=False)
-        ) as executor:
+        # The file is there before its text is.
+        address = json_load_robust(file, timeout=60)["address"]
+        with DaskExecutor(Cluster(address, timeout=3, as_default=False)) as executor:
             assert executor.submit(len, "abc").result(PATIENCE) == 3
             futures = [executor.submit(time.sleep, 60) for _ in range(2)]
             processes[0].kill()

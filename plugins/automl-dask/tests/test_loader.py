@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from distributed.utils import json_load_robust
 from pyarrow import parquet
 
 from automl_core import ComponentUnavailable, DataError
@@ -193,12 +194,10 @@ def test_lost_scheduler_ends_a_computation(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.DEVNULL) for command in commands
     ]
     try:
-        while not Path(file).exists():
-            time.sleep(0.05)
-        import json
-
+        # The file is there before its text is.
+        address = json_load_robust(file, timeout=60)["address"]
         parquet.write_table(pa.table({"x": [1.0, 2.0]}), tmp_path / "1.parquet")
-        with DaskDataLoader(json.loads(Path(file).read_text())["address"], timeout=5) as loader:
+        with DaskDataLoader(address, timeout=5) as loader:
             begun = tmp_path / "begun"
 
             def hang(part: pd.DataFrame) -> pd.DataFrame:
