@@ -161,12 +161,6 @@ class Loop:
         member.waiting = []
         self.complete(member, [fitted])
 
-    def fall_back(self, proposal: Proposal, fitted: Fitted) -> None:
-        """Take that part, however short its fit was, where there was no time for anything else."""
-        member = self.open_member(proposal.learner, proposal.candidate, "portfolio")
-        member.fits[fitted.part] = fitted
-        self.end(member, TrialState.PRUNED, error="the time was up")
-
     # ---- what comes next
 
     def _submit_next(self) -> bool:

@@ -169,8 +169,6 @@ class _Runner:
         except KeyboardInterrupt:
             interrupted = True
             log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
-        if probed is not None and not any(member.fits for member in loop.members):
-            loop.fall_back(proposals[0], probed)
         shipment = finish(
             loop, self.problem.metric, seed=self.problem.seed, predict_time_limit=self._predict_limit(),
             refit_all=self.problem.quality == "fast",
