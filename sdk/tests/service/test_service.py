@@ -198,7 +198,7 @@ def test_second_cache_is_shared_between_services(serve, model, rows) -> None:
 def test_second_cache_is_left_alone_where_it_does_not_pay(serve, model, rows) -> None:
     shared = Dictionary()
     service = serve(model, second=shared)
-    service.second.lookup = 1.0
+    service.known.second.lookup = 1.0
     reads = shared.reads
     service.predict(rows)
     assert shared.reads == reads
@@ -217,7 +217,7 @@ def test_junk_in_the_second_cache_is_a_miss(serve, model, rows, junk) -> None:
     service = serve(model, second=shared, cache="always")
     service.predict(rows[:5])
     shared.values = dict.fromkeys(shared.values, junk)
-    service.local.clear()
+    service.known.local.clear()
     np.testing.assert_array_equal(service.predict(rows[:5]).said, model.predict_proba(rows[:5]))
 
 

@@ -19,6 +19,7 @@ from automl.service.batching import Batcher
 from automl.service.card import describe_model
 from automl.service.counters import Counters
 from automl.service.events import EventPump, Seen
+from automl.service.known import KnownRows, to_said
 from automl.service.ledger import Ledger
 from automl.service.options import ServiceOptions
 from automl.service.routes import Route, make_route
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["PredictionService"]
 
 INLINE = 0.005  # seconds; a request that takes longer goes to the thread, and leaves the caller free
-KEPT_ROWS = 64  # a request of more rows is not looked up row by row in this process, unless the model is slow
 
 
 class PredictionService(Component):
@@ -63,8 +63,12 @@ class PredictionService(Component):
         self.monitors: Mapping[str, Monitor] = {}
         self.alerts = Alerts({}, None)
         self.ledger = Ledger(self.options.ledger, limit=self.options.ledger_requests) if self.options.ledger else None
-        self.local = RowCache(self.options.local_rows)
-        self._given_cache, self.second = cache, None if cache is None else self._second(cache)
+        self.known = KnownRows(
+            RowCache(self.options.local_rows),
+            batch_above=self.options.batch_above,
+            found=lambda hits: self.counters.add("remote_hits", hits),
+        )
+        self._given_cache, self.known.second = cache, None if cache is None else self._second(cache)
         self._routes: dict[str, Route] = {}
         self._default = ""
         self._lock = Lock()
@@ -208,17 +212,17 @@ class PredictionService(Component):
             self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
             self.alerts = Alerts(self.monitors, self.plugins)
             # The cache in this process is always there: "memory" would be a second one of the same kind.
-            if self.second is None and self.plugins.settings.cache != "memory":
-                self.second = self._second(self.plugins.build("cache", self.plugins.settings.cache))
+            if self.known.second is None and self.plugins.settings.cache != "memory":
+                self.known.second = self._second(self.plugins.build("cache", self.plugins.settings.cache))
         self._watcher = Watcher(self, self.options.reload_seconds)
         self._watcher.look()
         for served in self.models():
             served.measure()
-        if self.second is not None and self.options.cache != "never":
-            self.second.measure()
+        if self.known.second is not None and self.options.cache != "never":
+            self.known.second.measure()
         if self.monitors or self.ledger or self._has_shadows():
             self._pump = self._make_pump()
-        self._batcher = Batcher(self._run)
+        self._batcher = Batcher(self.known.predict)
         self._watcher.start()
 
     def close(self) -> None:
@@ -233,9 +237,9 @@ class PredictionService(Component):
             monitor.close()
         if self.ledger is not None:
             self.ledger.close()
-        if self.second is not None and self._given_cache is None:
-            self.second.cache.close()
-            self.second = None
+        if self.known.second is not None and self._given_cache is None:
+            self.known.second.cache.close()
+            self.known.second = None
         self._watcher = self._batcher = self._pump = None
         self.monitors = {}
 
@@ -317,14 +321,14 @@ class PredictionService(Component):
         key = b""
         if rows == 1:
             key = served.token + values.tobytes()
-            known = self.local.get(key)
+            known = self.known.local.get(key)
             if known is not None:
-                return Answer(served, _to_said([known], served), 1)
-        if served.one > self.options.batch_above or served.row * rows > INLINE or self._asks_second(served):
+                return Answer(served, to_said([known], served), 1)
+        if served.one > self.options.batch_above or served.row * rows > INLINE or self.known.asks_second(served):
             return None
         said = served.model.predictor.predict(values)
         if key:
-            self.local.set(key, said.tobytes())
+            self.known.local.set(key, said.tobytes())
         return Answer(served, said)
 
     def _later(
@@ -382,55 +386,7 @@ class PredictionService(Component):
         if self._pump is not None:
             self._pump.fail(name or self._default, kind)
 
-    def _asks_second(self, served: Served) -> bool:
-        return self.second is not None and self.second.pays(served)
-
-    def _run(self, served: Served, values: NDArray[np.float32]) -> Answer:
-        """Predict in the thread: only rows that no cache knows, each once."""
-        asks = self._asks_second(served)
-        if not asks and (served.one <= self.options.batch_above or len(values) > KEPT_ROWS):
-            return Answer(served, served.model.predictor.predict(values))
-        keys = [served.token + row.tobytes() for row in values]
-        known = {key: value for key in set(keys) if (value := self.local.get(key)) is not None}
-        hits = sum(key in known for key in keys)
-        first = {key: place for place, key in reversed(list(enumerate(keys))) if key not in known}
-        if asks and first:
-            hits += self._ask_second(served, keys, first, known)
-        if first:
-            places = sorted(first.values())
-            said = served.model.predictor.predict(np.ascontiguousarray(values[places]))
-            fresh = [(keys[place], row.tobytes()) for place, row in zip(places, said, strict=True)]
-            self._keep(served, fresh, known, asks)
-        return Answer(served, _to_said([known[key] for key in keys], served), hits)
-
-    def _ask_second(self, served: Served, keys: list[bytes], first: dict[bytes, int], known: dict[bytes, bytes]) -> int:
-        assert self.second is not None  # noqa: S101 - asked for
-        wanted = list(first)
-        found = self.second.get(served, wanted, 8 * max(served.model.predictor.classes, 1))
-        hits = 0
-        for key, value in zip(wanted, found, strict=True):
-            if value is not None:
-                known[key] = value
-                self.local.set(key, value)
-                del first[key]
-                hits += keys.count(key)
-        self.counters.add("remote_hits", hits)
-        return hits
-
-    def _keep(self, served: Served, fresh: list[tuple[bytes, bytes]], known: dict[bytes, bytes], asks: bool) -> None:
-        for key, value in fresh:
-            known[key] = value
-            self.local.set(key, value)
-        if asks and self.second is not None:
-            self.second.set(served, fresh)
-
 
 def _weights(route: Route) -> dict[str, float]:
     starts = (0.0, *route.bounds)
     return {served.version: route.bounds[i] - starts[i] for i, served in enumerate(route.shares)}
-
-
-def _to_said(values: Sequence[bytes], served: Served) -> NDArray[np.float64]:
-    said = np.frombuffer(b"".join(values), dtype=np.float64)
-    classes = served.model.predictor.classes
-    return said.reshape(-1, classes) if classes else said
