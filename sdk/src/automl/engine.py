@@ -91,7 +91,7 @@ class AutoML:
     ) -> None:
         self.time_limit = time_limit
         self.metric: Any = metric
-        self.task = task
+        self.task: Any = task
         self.seed = seed
         self.n_jobs = n_jobs
         self.quality = quality
@@ -152,16 +152,24 @@ class AutoML:
         given = {"sample_weight": sample_weight, "groups": groups, "time": time}
         self._forget()
         if (names := ask_several(y, target)) is not None:
-            return self._fit_several(data, y, names, given, warm_start)
-        task = self.task
-        if (
-            not (target is None or isinstance(target, str))
-            or isinstance(task, Mapping)
-            or isinstance(self.metric, Mapping)
+            return self._fit_several(data, y, names, given, warm_start, clock)
+        if not (target is None or isinstance(target, str)) or any(
+            isinstance(v, Mapping) for v in (self.task, self.metric)
         ):
             raise SettingsError("a metric or task by target needs a list of targets: target=['a', 'b'].")
         if isinstance(warm_start, MultiModel):
             raise DataError("warm_start holds models of several targets: give the one of this target, .models[target].")
+        return self._fit_one(data, y, target, given, warm_start, clock)
+
+    def _fit_one(
+        self,
+        data: Any,
+        y: Any,
+        target: str | None,
+        given: Mapping[str, Any],
+        warm_start: AutoML | Model | None,
+        clock: Clock,
+    ) -> AutoML:
         plugins = Plugins(self._settings(), threads=self._threads())
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
@@ -181,7 +189,7 @@ class AutoML:
             self.opened(data, plugins) if survey is None else survey.sample,
             y,
             target=target,
-            task=task,
+            task=self.task,
             given=given,
             seed=self.seed,
             levels=None if survey is None else survey.levels,
@@ -219,11 +227,11 @@ class AutoML:
         return self
 
     def _fit_several(
-        self, data: Any, y: Any, names: Sequence[str], given: Mapping[str, Any], warm_start: Any
+        self, data: Any, y: Any, names: Sequence[str], given: Mapping[str, Any], warm_start: Any, clock: Clock
     ) -> AutoML:
         from automl.several.fit import fit_several
 
-        self.engines_ = fit_several(self, data, y, names, given=given, warm_start=warm_start)
+        self.engines_ = fit_several(self, data, y, names, given=given, warm_start=warm_start, clock=clock)
         self.model_ = MultiModel({name: engine.model_ for name, engine in self.engines_.items()})
         return self
 

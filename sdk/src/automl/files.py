@@ -21,7 +21,16 @@ from automl_core import AutoMLError, DataError, did_you_mean
 if TYPE_CHECKING:
     from automl_core import Plugins
 
-__all__ = ["read_files"]
+__all__ = [
+    "File",
+    "add_partitions",
+    "csv_options",
+    "list_here",
+    "list_in_cloud",
+    "read_files",
+    "suffixes",
+    "widen_type",
+]
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 PACKAGES = {"http": "aiohttp", "https": "aiohttp"}
@@ -44,18 +53,18 @@ class File:
 
     def stream(self) -> Any:
         """Return an Arrow input stream, decompressed."""
-        packed = _suffixes(self.name)[1]
+        packed = suffixes(self.name)[1]
         raw = pa.OSFile(self.name) if self.local else pa.PythonFile(self.open(), mode="r")
         return pa.CompressedInputStream(raw, COMPRESSIONS[packed]) if packed else raw
 
     def seekable(self) -> Any:
         """Return an Arrow file that can be read anywhere; memory-mapped where possible."""
-        if _suffixes(self.name)[1]:
+        if suffixes(self.name)[1]:
             return pa.BufferReader(self.stream().read())
         return pa.memory_map(self.name) if self.local else pa.PythonFile(self.open(), mode="r")
 
 
-def _suffixes(name: str) -> tuple[str, str]:
+def suffixes(name: str) -> tuple[str, str]:
     """Return the suffix of the format and that of the compression, either empty."""
     plain, packed = Path(name), ""
     if plain.suffix.lower() in COMPRESSIONS:
@@ -86,12 +95,12 @@ def read_files(
     names: list[str] = []
     for source in sources:
         storage = storage_at(source, plugins)
-        files = _expand(source) if storage is None else _list_in_cloud(storage, source)
+        files = list_here(source) if storage is None else list_in_cloud(storage, source)
         names += [file.name for file in files]
         if storage is not None and all(Path(file.name).suffix.lower() in COLUMNAR for file in files):
             tables.append(_read_dataset(storage, source, columns))
         else:
-            tables += _add_partitions([_read(file, columns, encoding) for file in files], files, source)
+            tables += add_partitions([_read(file, columns, encoding) for file in files], files, source)
     if len(tables) == 1:
         return tables[0]
     try:
@@ -101,7 +110,7 @@ def read_files(
         raise DataError(f"the {len(names)} files ({told}, ...) differ in their columns: {error}") from error
 
 
-def _list_in_cloud(storage: Any, source: str) -> list[File]:
+def list_in_cloud(storage: Any, source: str) -> list[File]:
     return [File(uri, partial(storage.open_uri, uri), local=False) for uri in storage.locate(source)]
 
 
@@ -116,7 +125,7 @@ def _read_dataset(storage: Any, source: str, columns: Sequence[str] | None) -> p
         raise DataError(f"{source!r} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _add_partitions(tables: list[pa.Table], files: list[File], source: str) -> list[pa.Table]:
+def add_partitions(tables: list[pa.Table], files: list[File], source: str) -> list[pa.Table]:
     """Return tables with a column for each folder KEY=VALUE on the way from the source to the file."""
     fixed = set(PurePosixPath(re.split(r"[*?\[]", source, maxsplit=1)[0]).parts)
     folders = [[part for part in Path(file.name).parts[:-1] if part not in fixed] for file in files]
@@ -139,7 +148,7 @@ def _add_partitions(tables: list[pa.Table], files: list[File], source: str) -> l
 # ---- which files
 
 
-def _expand(source: str) -> list[File]:
+def list_here(source: str) -> list[File]:
     scheme, separator, rest = source.partition("://")
     if separator and scheme != "file":
         return _expand_remote(source, scheme)
@@ -167,7 +176,7 @@ def _missing(path: Path) -> str:
 
 def _is_data(name: str) -> bool:
     hidden = any(part.startswith((".", "_")) for part in Path(name).parts)
-    return not hidden and _suffixes(name)[0] in READERS
+    return not hidden and suffixes(name)[0] in READERS
 
 
 def _expand_remote(uri: str, scheme: str) -> list[File]:
@@ -197,7 +206,7 @@ def _expand_remote(uri: str, scheme: str) -> list[File]:
 
 
 def _read(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Table:
-    suffix = _suffixes(file.name)[0]
+    suffix = suffixes(file.name)[0]
     reader = READERS.get(suffix)
     if reader is None:
         known = ", ".join(sorted(READERS))
@@ -219,13 +228,13 @@ def _read_csv(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Ta
 
     types: dict[str, pa.DataType] = {}
     while True:
-        read, parse, convert = _csv_options(file, types, encoding)
+        read, parse, convert = csv_options(file, types, encoding)
         try:
             table = csv.read_csv(file.stream(), read_options=read, parse_options=parse, convert_options=convert)
             break
         except pa.ArrowInvalid as error:
             # Types come from the first block; a later one may hold a number with decimals, or a word.
-            name, wider = _widen(str(error), file, read, parse)
+            name, wider = widen_type(str(error), file, read, parse)
             if name is None or types.get(name) == wider:
                 raise
             types[name] = wider
@@ -233,7 +242,7 @@ def _read_csv(file: File, columns: Sequence[str] | None, encoding: str) -> pa.Ta
     return table
 
 
-def _csv_options(file: File, types: dict[str, pa.DataType], encoding: str = "utf-8") -> tuple[Any, Any, Any]:
+def csv_options(file: File, types: dict[str, pa.DataType], encoding: str = "utf-8") -> tuple[Any, Any, Any]:
     """Return how a file is read, parsed and converted, by its head.
 
     Raises:
@@ -244,7 +253,7 @@ def _csv_options(file: File, types: dict[str, pa.DataType], encoding: str = "utf
     head = _head(file)
     if not head.strip():
         raise DataError(f"{file.name!r} is empty.")
-    separator = "\t" if _suffixes(file.name)[0] == ".tsv" else _separator(head)
+    separator = "\t" if suffixes(file.name)[0] == ".tsv" else _separator(head)
     return (
         csv.ReadOptions(encoding=BYTE_ORDER_MARKS.get(head[:2], encoding), block_size=BLOCK),
         csv.ParseOptions(delimiter=separator, newlines_in_values=True),
@@ -267,7 +276,7 @@ def _separator(head: bytes) -> str:
     return best if counts[best] else ","
 
 
-def _widen(message: str, file: File, read: Any, parse: Any) -> tuple[str | None, pa.DataType]:
+def widen_type(message: str, file: File, read: Any, parse: Any) -> tuple[str | None, pa.DataType]:
     from pyarrow import csv
 
     found = FAILED_COLUMN.search(message)

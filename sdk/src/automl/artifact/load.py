@@ -35,20 +35,7 @@ BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowE
 def load_model(
     path: str | os.PathLike[str], *, allow_pickle: bool = False, key: bytes | None = None, max_bytes: int = MAX_BYTES
 ) -> Model:
-    """Load a model that `save` wrote; needs no training library, and runs no code from the file.
-
-    Args:
-        path: any name will do; a URI is read by fsspec; `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `runs:/RUN/PATH`
-            come from the registry in the settings.
-        allow_pickle: also unpickle members that have no safe form, and files that are pickles. A pickle can run any code:
-            say so only of files from a source that you trust.
-        key: a signature by it is required.
-        max_bytes: how much memory the file may take.
-
-    Raises:
-        DataError: there is no such file, or it is damaged, hostile, of a newer format, or a pickle.
-        PluginError: a member needs a plugin that is not installed.
-    """
+    """Load the model of one target, as `automl.load_model` does that of any; a file of several is a DataError."""
     name = os.fspath(path)
     data = read_bytes(path)
     if data[:1] == PICKLE:

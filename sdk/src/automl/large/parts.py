@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from automl.files import File, _add_partitions, _csv_options, _expand, _list_in_cloud, _suffixes, _widen
+from automl.files import File, add_partitions, csv_options, list_here, list_in_cloud, suffixes, widen_type
 from automl.places import storage_at
 from automl_core import AutoMLError, DataError
 
@@ -37,7 +37,7 @@ class Found:
     @property
     def most(self) -> int:
         """Bytes that it may take in memory."""
-        plain = not _suffixes(self.file.name)[1]
+        plain = not suffixes(self.file.name)[1]
         return self.size if plain and _reader(self.file.name) is _text_batches else self.size * UNPACKED
 
 
@@ -107,11 +107,11 @@ def find_files(sources: Sequence[str], plugins: Plugins | None = None) -> list[F
         storage = storage_at(source, plugins)
         if storage is None and "://" in source and not source.startswith("file://"):
             return []
-        files = _expand(source) if storage is None else _list_in_cloud(storage, source)
-        if any(_suffixes(file.name)[0] not in FORMATS for file in files):
+        files = list_here(source) if storage is None else list_in_cloud(storage, source)
+        if any(suffixes(file.name)[0] not in FORMATS for file in files):
             return []
         sizes = {} if storage is None else _sizes(storage, source)
-        tables = _add_partitions([pa.table({"": [0]}) for _ in files], files, source)
+        tables = add_partitions([pa.table({"": [0]}) for _ in files], files, source)
         for file, table in zip(files, tables, strict=True):
             size = Path(file.name).stat().st_size if storage is None else sizes.get(file.name, 0)
             found.append(Found(file, size, table.drop_columns([""])))
@@ -171,7 +171,7 @@ def _open(found: Found) -> Part:
         schema = about.schema.to_arrow_schema().remove_metadata()
         # Dictionaries make columns of few values small in the file alone.
         return Part(found, schema, about.num_rows, max(stored, 8 * about.num_rows * about.num_columns), {})
-    packed = UNPACKED if _suffixes(found.file.name)[1] else 1
+    packed = UNPACKED if suffixes(found.file.name)[1] else 1
     if _reader(found.file.name) is _text_batches:
         schema, line = _look(found, _text_schema)
         return Part(found, schema, max(1, found.size * packed // line), found.size * packed, {})
@@ -191,7 +191,7 @@ def _look(found: Found, look: Callable[[File], Any]) -> Any:
 
 def _damage(name: str, error: BaseException) -> DataError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError(f"{name!r} cannot be read as {_suffixes(name)[0][1:]}: {reason}")
+    return DataError(f"{name!r} cannot be read as {suffixes(name)[0][1:]}: {reason}")
 
 
 # ---- one schema
@@ -235,7 +235,7 @@ def _cast(column: Any, kind: pa.DataType) -> Any:
 
 
 def _reader(name: str) -> Callable[[Part, int], Iterator[pa.RecordBatch]]:
-    suffix = _suffixes(name)[0]
+    suffix = suffixes(name)[0]
     if suffix in (".csv", ".tsv"):
         return _text_batches
     return _parquet_batches if suffix in (".parquet", ".pq") else _arrow_batches
@@ -250,7 +250,7 @@ def _metadata(file: File) -> Any:
 
 def _seekable(file: File) -> Any:
     # Pages of a file that is mapped into memory would count as memory of this process.
-    return pa.OSFile(file.name) if file.local and not _suffixes(file.name)[1] else file.seekable()
+    return pa.OSFile(file.name) if file.local and not suffixes(file.name)[1] else file.seekable()
 
 
 def _parquet_batches(part: Part, most: int) -> Iterator[pa.RecordBatch]:
@@ -294,8 +294,8 @@ def _text_schema(file: File) -> tuple[pa.Schema, int]:
                     rows, size = rows + batch.num_rows, size + batch.nbytes
             return _utf8(file, opened.schema), max(1, size // max(1, rows))
         except pa.ArrowInvalid as error:
-            read, parse, _ = _csv_options(file, {})
-            name, wider = _widen(str(error), file, read, parse)
+            read, parse, _ = csv_options(file, {})
+            name, wider = widen_type(str(error), file, read, parse)
             if name is None or types.get(name) == wider:
                 raise
             types[name] = wider
@@ -318,7 +318,7 @@ def _text_types(part: Part, schema: pa.Schema) -> dict[str, pa.DataType]:
 def _open_text(file: File, types: dict[str, pa.DataType]) -> Any:
     from pyarrow import csv
 
-    read, parse, convert = _csv_options(file, types)
+    read, parse, convert = csv_options(file, types)
     read.use_threads = False
     return csv.open_csv(file.stream(), read_options=read, parse_options=parse, convert_options=convert)
 

@@ -20,6 +20,7 @@ from automl.large.batches import batch_rows
 from automl.large.memory import memory_limit
 from automl.large.parts import Found, Part, find_files, open_parts
 from automl.places import storage_at
+from automl.study.frame import Here
 from automl.table import open_table
 from automl_core import DataError, Shares
 
@@ -245,7 +246,7 @@ def _run(model: Model, parts: Sequence[Part], order: _Order, record: _Record, pl
     _save(record, order)
     missing = (number for number in range(len(parts)) if str(number) not in record.done)
     with plugins.build("executor", plugins.settings.executor) as executor:
-        shared = executor.share(model) if isinstance(executor, Shares) else _Here(model)
+        shared = executor.share(model) if isinstance(executor, Shares) else Here(model)
         running: dict[Future[tuple[int, str]], int] = {}
         told = time.monotonic()
         try:
@@ -296,14 +297,6 @@ def _drain(running: dict[Future[tuple[int, str]], int], record: _Record) -> None
     for future, number in running.items():
         if not future.cancelled() and future.exception() is None:
             _note(record, str(number), future.result())
-
-
-class _Here:
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def get(self) -> Any:
-        return self._value
 
 
 def _predict_part(shared: Any, part: Part, number: int, order: _Order) -> tuple[int, str]:

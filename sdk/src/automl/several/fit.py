@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time as clocks
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from automl.model import in_batches
 from automl.origin import describe_origin
 from automl.several.file import MOST
 from automl.several.model import MultiModel, open_once
-from automl.study.clock import Clock
 from automl_core import DataError, SettingsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from automl.engine import AutoML
     from automl.model import Model
+    from automl.study.clock import Clock
 
 __all__ = ["ask_several", "fit_several", "score_several"]
 
@@ -53,7 +52,14 @@ def ask_several(y: Any, target: str | Sequence[str] | None) -> list[str] | None:
 
 
 def fit_several(
-    engine: AutoML, data: Any, y: Any, names: Sequence[str], *, given: Mapping[str, Any], warm_start: Any
+    engine: AutoML,
+    data: Any,
+    y: Any,
+    names: Sequence[str],
+    *,
+    given: Mapping[str, Any],
+    warm_start: Any,
+    clock: Clock,
 ) -> dict[str, AutoML]:
     """Return a fitted engine for each target. Time is shared evenly; what one target leaves goes to the next.
 
@@ -61,12 +67,11 @@ def fit_several(
     fitted by then are returned.
 
     Args:
-        given: "sample_weight", "groups" and "time", as `AutoML.fit` takes them.
+        given: "sample_weight", "groups" and "time", as `AutoML.fit` takes them. clock: of all targets together.
 
     Raises:
         DataError, SettingsError: a target cannot be learned, or an argument is wrong; said before any fit.
     """
-    clock = Clock(engine.time_limit, clocks.monotonic())
     for word in BY_TARGET:
         _check_names(word, getattr(engine, word), names)
     table = _open(engine, data, y, names)

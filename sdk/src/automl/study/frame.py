@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WHOLE", "Fitted", "Frame", "Here", "Order", "common_rounds", "cut_to", "fit_part", "settle"]
 
+T = TypeVar("T")
 WHOLE = -1  # the part that learns from all rows
 MAX_VIEWS = 12
 SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
@@ -65,13 +66,13 @@ class Frame:
             return self._views[name, home]
 
 
-class Here(Shared[Frame]):
-    """A reference within this process."""
+class Here(Shared[T]):
+    """A reference within this process, where the executor shares no values."""
 
-    def __init__(self, value: Frame) -> None:
+    def __init__(self, value: T) -> None:
         self.value = value
 
-    def get(self) -> Frame:
+    def get(self) -> T:
         return self.value
 
 
