@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,10 @@ def running(command: list[str], log: Path, environment: dict[str, str]) -> Itera
 def until(found: Callable[[], Any], what: str) -> Any:
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends:
-        try:
+        # The server, or its ledger, may not be there yet.
+        with suppress(httpx.TransportError, sqlite3.OperationalError):
             if result := found():
                 return result
-        except (httpx.TransportError, sqlite3.OperationalError):
-            pass  # the server, or its ledger, is not there yet
         time.sleep(0.2)
     pytest.fail(f"{what} did not happen in {PATIENCE} seconds")
 

@@ -212,15 +212,19 @@ def _numbers(kind: str, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.floa
         seconds = array.astype("datetime64[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(array), np.nan, seconds)
     listed = array.tolist() if array is not None else values
-    if kind == "number":
-        try:  # None becomes NaN
-            numbers = np.array(listed, dtype=np.float64)
-            if numbers.shape == (len(values),):
-                return numbers
-        except (TypeError, ValueError, OverflowError):
-            pass  # one value that is no number: one by one
+    if kind == "number" and (numbers := _together(listed)) is not None:
+        return numbers
     read = {"text": _length, "datetime": _seconds}.get(kind, _number)
     return np.fromiter((read(value) for value in listed), np.float64, len(values))
+
+
+def _together(values: Any) -> NDArray[np.float64] | None:
+    """Return all at once, None as NaN; None where one is no number."""
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if numbers.shape == (len(values),) else None
 
 
 def _number(value: Any) -> float:
