@@ -124,3 +124,10 @@ def test_every_part_of_dask_is_on_loopback_alone(tmp_path: Path) -> None:
         down = run(tmp_path, "down")
     assert down.exit_code == 0
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+def test_stack_of_nothing_is_an_error(tmp_path: Path) -> None:
+    done = run(tmp_path, "up", "--without", "redis,mlflow,prometheus")
+    assert done.exit_code == 1
+    assert "server        left out  no model is named" in done.stderr
+    assert "nothing is left of the stack" in done.stderr

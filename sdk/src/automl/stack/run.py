@@ -128,6 +128,8 @@ class Stack:
         state.left_out = sorted((set(state.left_out) - again) | set(wish.left_out))
         wanted = [name for name in CHOICES if name in {*state.names, *USUAL, *wish.added} - set(state.left_out)]
         wanted = [name for name in wanted if self._can(name, state, wish)]
+        if not wanted:
+            raise ComponentUnavailable("nothing is left of the stack: install a part, or leave fewer out.")
         state.names = [*wanted, *(["dask-workers"] if "dask" in wanted else [])]
         ports = [port for name in state.names for port in ports_of(name)]
         used = [name for name, record in state.parts.items() if alive(record.process)]
