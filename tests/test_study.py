@@ -54,7 +54,9 @@ def test_a_learner_that_hangs_does_not_hold_the_study(table, tmp_path, odd_learn
     assert engine.score(*table) > 0.9
 
 
-@pytest.mark.parametrize(("microseconds", "models"), [(None, 4), (9.0, 2), (0.1, 1)])
+@pytest.mark.parametrize(
+    ("microseconds", "models"), [(None, 4), (21.0, 2), (0.1, 1)]
+)  # 12 of them before and after trees
 def test_a_limit_of_prediction_time_thins_the_folds_models(table, tmp_path, microseconds, models):
     options = {"max_trials": 1, "folds": 4, "predict_time_limit": microseconds}
     engine = fit(table, tmp_path, ("sklearn.extra_trees",), **options)
@@ -136,3 +138,12 @@ def test_a_limit_that_is_over_with_the_first_fit_still_gives_a_model(rows):
     X = rng.normal(size=(rows, 3))
     found = AutoML(time_limit=0.05).fit(X, 5 * X[:, 0] + rng.normal(size=rows))
     assert found.score(X, 5 * X[:, 0]) < 4  # the mean has 5
+
+
+@pytest.mark.parametrize("limits", [{"time_limit": None, "max_trials": 4}, {"time_limit": 8.0}])
+def test_fast_ships_one_model_of_each_member(limits):
+    X = np.random.default_rng(0).normal(size=(1500, 5))
+    found = AutoML(quality="fast", folds=3, n_jobs=2, **limits).fit(X, X[:, 0] * X[:, 1] + X[:, 2])
+    shipped = found.model_.predictor
+    members = [row for row in found.leaderboard()[1:] if row["weight"]]
+    assert len(shipped.parts) + len(shipped.opaque) == len(members)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from automl.study.plan import Shape, make_plan
@@ -26,3 +28,10 @@ def test_time_is_kept_back_for_refits_that_can_be_had_only():
     assert base + 3.0 / plan.slots <= few < plan.reserve
     assert plan.reserve_for([1.0, 2.0, 2 * plan.refit_seconds]) == pytest.approx(few)
     assert plan.reserve_for([5.0] * 50) == pytest.approx(plan.reserve)
+
+
+def test_where_one_model_of_each_member_is_wanted_time_is_kept_back_for_it():
+    quick = make_plan(replace(LARGE, refit=True), probe=0.1, time_limit=60.0)
+    assert quick.folds > 1
+    assert quick.refit
+    assert quick.refit_seconds > 0

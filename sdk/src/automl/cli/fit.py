@@ -47,7 +47,7 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same splits and models.")
 @click.option(
     "--quality", type=click.Choice(["fast", "balanced", "best"]), default="best", show_default=True,
-    help="What a prediction of one row may cost: best a millisecond, balanced 200 microseconds, fast a few.",
+    help="What a prediction of one row may cost: best a millisecond, balanced 200 microseconds, fast 30 or so.",
 )  # fmt: skip
 @click.option(
     "--out",

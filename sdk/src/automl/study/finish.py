@@ -31,6 +31,7 @@ __all__ = ["Shipment", "finish"]
 
 TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the compiled kernel, caches half cold
 VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
+ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
 CALL_MICROSECONDS = 200.0  # one row through a model without a flat form
 FEWEST_PARTS = 2  # models of each member's folds that are shipped where all would be too slow
 MAX_CURVES, CURVE_POINTS = 3, 60
@@ -60,12 +61,11 @@ class Shipment:
     curves: list[dict[str, Any]] = field(default_factory=list)
 
 
-def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float | None, refit_all: bool) -> Shipment:
+def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float | None) -> Shipment:
     """Choose the ensemble and make it ready to predict without any training library.
 
     Args:
         predict_time_limit: microseconds that one row may cost, by estimate; members go until it is met.
-        refit_all: fit members again on all rows even where the models of the folds could be shipped.
     """
     members, rows, stack = _candidates(loop)
     if not members:
@@ -81,14 +81,13 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
         )  # fmt: skip
         chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
         curves = _curves(chosen)  # before the folds' models go
-        over = _thin(
-            chosen, predict_time_limit, flats, refit=loop.plan.refit or refit_all, seconds=max(loop.clock.left, 0.0)
-        )
+        share = train_share(loop.frame) if loop.plan.refit else None
+        over = _thin(chosen, predict_time_limit, flats, refit=share, seconds=max(loop.clock.left, 0.0))
         if over is None:
             break
         left = [i for i in left if members[i] is not over]
     mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
-    if loop.plan.refit or refit_all:
+    if loop.plan.refit:
         _refit(loop, chosen)
     parts, opaque = _flatten(loop, chosen, flats)
     shares = {member.trial.id: w for member, w in chosen}
@@ -139,19 +138,23 @@ class _Flats:
 
 
 def _thin(
-    chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, *, refit: bool, seconds: float
+    chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, *, refit: float | None, seconds: float
 ) -> Member | None:
     """Keep as many parts of each member as the limit allows, at least `FEWEST_PARTS`, and as can be flattened in time.
 
     Fewer models of the same members cost less accuracy than fewer members. Returns the member that costs most for its
     weight where even that is over the limit, and then changes nothing.
+
+    Args:
+        refit: the share of rows that parts are fitted on, where one model of all rows, of as many more trees, is to take
+            the place of each member's; what is kept is shipped where the time does not suffice for that.
     """
     began = time.monotonic()
-    costs = [flats.microseconds(member.fits[min(member.fits)]) for member, _ in chosen]
+    costs = [flats.microseconds(member.fits[min(member.fits)]) / (refit or 1.0) for member, _ in chosen]
     each = time.monotonic() - began  # of one part of all members, nothing where they were made already
     parts = max(len(member.fits) for member, _ in chosen)
-    kept = parts if refit or limit is None else min(parts, int(limit / max(sum(costs), 1e-9)))
-    if limit is not None and len(chosen) > 1 and (sum(costs) > limit if refit else kept < min(FEWEST_PARTS, parts)):
+    kept = parts if limit is None else min(parts, int((limit - ROW_MICROSECONDS) / max(sum(costs), 1e-9)))
+    if len(chosen) > 1 and kept < (1 if refit else min(FEWEST_PARTS, parts)):
         return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
     if parts * each > seconds:
         kept = min(kept, 1 + int(seconds / each))

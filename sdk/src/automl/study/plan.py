@@ -25,7 +25,7 @@ class Plan:
         holdout: share of rows in that part.
         slots: fits at once. threads: threads of each.
         refit: whether members are fitted again on all rows, instead of shipping the models of the folds. Models of
-            three folds and more, averaged, predict as well as one of all rows, those of five better (measured).
+            three folds and more, averaged, predict as well as one of all rows, those of five better (measured), and cost more.
         reserve: seconds kept back for that, and for the ensemble.
         refit_seconds: how much of them is for fitting again.
     """
@@ -56,6 +56,7 @@ class Shape:
         minority: rows of the smallest class that has more than one, or groups; the number of rows for regression.
         capacity: fits that the executor takes at once. threads: threads of this machine that may be used.
         folds: as the user wishes, or as an earlier run of the study had them, instead of by cost.
+        refit: whether one model of each member is wanted, whatever the folds.
     """
 
     rows: int
@@ -63,6 +64,7 @@ class Shape:
     capacity: int
     threads: int
     folds: int | None = None
+    refit: bool = False
 
     @property
     def slots(self) -> int:
@@ -80,7 +82,7 @@ def make_plan(shape: Shape, *, probe: float, time_limit: float) -> Plan:
     choices = (FOLDS_OF_FEW, *FOLDS) if shape.rows <= FEW_ROWS else FOLDS
     affordable = [k for k in choices if probe * k * ANCHOR_COST <= room]
     folds = _possible(shape, shape.folds or (max(affordable) if affordable else 1))
-    refit = folds == 1
+    refit = shape.refit or folds == 1
     refit_seconds = REFIT_SHARE * time_limit if refit else 0.0
     reserve = min(0.04 * time_limit + 0.5, 0.2 * time_limit) + refit_seconds
     holdout = min(max(2500 / shape.rows, 0.1), 0.2) if shape.rows > 10_000 else 0.2
@@ -92,7 +94,7 @@ def plan_without_clock(shape: Shape) -> Plan:
     folds = _possible(
         shape, shape.folds or (FOLDS_OF_FEW if shape.rows <= FEW_ROWS else 5 if shape.rows <= 50_000 else 3)
     )
-    return Plan(folds, 0.2, shape.slots, shape.threads_each, folds == 1, 0.0)
+    return Plan(folds, 0.2, shape.slots, shape.threads_each, shape.refit or folds == 1, 0.0)
 
 
 def _possible(shape: Shape, folds: int) -> int:

@@ -171,7 +171,6 @@ class _Runner:
             log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
         shipment = finish(
             loop, self.problem.metric, seed=self.problem.seed, predict_time_limit=self._predict_limit(),
-            refit_all=self.problem.quality == "fast",
         )  # fmt: skip
         leaderboard = make_leaderboard(loop, shipment, self.problem.metric)
         self.journal.finish()
@@ -290,7 +289,8 @@ class _Runner:
             minority = min((int(count) for count in counts if count > 1), default=2)
         if self.problem.groups is not None:
             minority = min(minority, len(np.unique(self.problem.groups)))
-        return Shape(len(target), minority, self.executor.capacity, self.threads, self.problem.folds)
+        fast = self.problem.quality == "fast"
+        return Shape(len(target), minority, self.executor.capacity, self.threads, self.problem.folds, refit=fast)
 
     def _frame(self, plan: Plan) -> tuple[Frame, Shared[Frame]]:
         problem = self.problem
