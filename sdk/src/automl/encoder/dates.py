@@ -71,6 +71,9 @@ class DatePart(Part):
         return [float(micros - self.origin) / DAY, *(parts[place] for place in self._places)]
 
     def block(self, values: Sequence[Any]) -> NDArray[np.float32]:
+        # Values of several types are text in a table, and text that is no date is missing.
+        if any(isinstance(value, str) for value in values):
+            values = [None if isinstance(value, bool | int | float) else value for value in values]
         return np.array([self.expand(value) for value in values], dtype=np.float32).reshape(-1, len(self.columns))
 
     def numpy(self, values: NDArray[Any]) -> NDArray[np.float32]:
