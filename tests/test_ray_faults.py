@@ -287,7 +287,7 @@ def test_kills_of_workers_and_nodes_cost_nothing_that_was_finished(nodes, tmp_pa
         time.sleep(0.25)
     assert run.score() > 0.9
     assert killed == kills
-    assert [state for _, _, state, *_ in run.ended()] == ["complete"] * 16
+    assert [(state, error) for _, _, state, error, *_ in run.ended()] == [("complete", None)] * 16
     assert_nothing_finished_ran_again(run, nodes)
     assert run.log.read_text().count("was lost with its worker and runs again") > 2
 

@@ -63,6 +63,18 @@ def test_shared_array_is_read_where_it_lies(executor: RayExecutor) -> None:
     assert executor.submit(look, shared).result(PATIENCE) == (1e6, False, True)
 
 
+def test_worker_that_outlives_its_node_is_a_loss(executor: RayExecutor, tmp_path: Path) -> None:
+    def fit(folder: Path) -> str:
+        from ray.exceptions import LocalRayletDiedError
+
+        if not (folder / "lost").exists():
+            (folder / "lost").touch()
+            raise LocalRayletDiedError
+        return "fitted"
+
+    assert executor.submit(fit, tmp_path).result(PATIENCE) == "fitted"
+
+
 def test_arrays_that_come_back_may_be_written(executor: RayExecutor) -> None:
     array = executor.submit(np.zeros, 1_000_000).result(PATIENCE)
     array[0] = 1.0

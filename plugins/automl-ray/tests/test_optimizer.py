@@ -177,6 +177,23 @@ def test_doctor_looks_at_the_cluster(cluster: Cluster) -> None:
     assert "2 CPUs of this machine only" in finding.said
 
 
+class Orphaned(Steps):
+    """Runs first on a node that is just lost: its worker still lives, but cannot get at the data."""
+
+    def __call__(self, trial: Trial) -> Iterator[tuple[str, float]]:
+        from ray.exceptions import RaySystemError
+
+        if not self.path.exists():
+            self.path.touch()
+            raise RaySystemError("Broken pipe")  # type: ignore[no-untyped-call]
+        yield from super().__call__(trial)
+
+
+def test_worker_that_outlives_its_node_is_a_loss(cluster: Cluster, tmp_path: Path) -> None:
+    driven = drive(Orphaned(tmp_path), trials=2, scheduler="fifo")
+    assert [(trial.state, trial.error) for trial, _ in driven] == [(TrialState.COMPLETE, None)] * 2
+
+
 class Elsewhere:
     """Cannot be unpickled in a worker, as where a machine lacks a package of the driver's."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from multiprocessing.sharedctypes import RawArray
 import pytest
 
 from automl_core import AutoMLError
-from automl_starlette.supervisor import Supervisor
+from automl_starlette.supervisor import Supervisor, drop_new
 from automl_starlette.worker import ADOPTED, LEAVE, READY
 
 
@@ -148,3 +149,21 @@ def test_stop_before_run_ends_it() -> None:
     supervisor = Supervisor(socket.create_server(("127.0.0.1", 0)), 1, partial(tell_who, shared), shared)
     supervisor.stop()
     supervisor.run(drain=0.0, grace=2.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what comes to a listener")
+def test_connections_that_were_made_before_the_end_are_whole() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as late:
+        address = listener.getsockname()
+        with socket.create_connection(address, timeout=10) as early:
+            assert drop_new(listener)
+            late.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                late.connect(address)
+            accepted, _ = listener.accept()
+            with accepted:
+                early.sendall(b"x" * 100_000)
+                early.shutdown(socket.SHUT_WR)
+                assert sum(map(len, iter(lambda: accepted.recv(100_000), b""))) == 100_000
+                accepted.sendall(b"y")
+                assert early.recv(1) == b"y"

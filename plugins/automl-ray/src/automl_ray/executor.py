@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_core import ComponentUnavailable, Executor, Shared
 from automl_core.diagnosis import Finding
-from automl_ray.tasks import RayShared, call, unpack
+from automl_ray.tasks import RayShared, call, is_loss, unpack
 
 if TYPE_CHECKING:
     from automl_ray.cluster import Cluster
@@ -66,8 +66,6 @@ class RayExecutor(Executor):
         self.cluster, self._grace, self._concurrency = cluster, grace, concurrency
         self._need: Mapping[str, float] = {"CPU": cpus, "GPU": gpus, "memory": float(memory or 0)}
         self._retries = retries
-        errors = cluster.ray.exceptions
-        self._losses = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError
         self._lock = threading.RLock()
         self._waiting: deque[_Task] = deque()
         self._running: set[_Task] = set()
@@ -164,6 +162,8 @@ class RayExecutor(Executor):
         if not task.ended:
             try:
                 result, error = unpack(inner.result())
+                if error is not None and self._again(task, error):
+                    return
             except BaseException as raised:  # noqa: BLE001 - a dead worker, or a result that cannot be unpickled here
                 if self._again(task, raised):
                     return
@@ -175,7 +175,7 @@ class RayExecutor(Executor):
 
     def _again(self, task: _Task, error: BaseException) -> bool:
         """Put a call first in the queue whose worker was lost, as often as it may be run again."""
-        if not isinstance(error, self._losses) or not self.cluster.alive:
+        if not is_loss(error) or not self.cluster.alive:
             return False
         with self._lock:
             if self._closed or task.ended or task.lost >= self._retries:

@@ -7,13 +7,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ray import cloudpickle
+from ray import cloudpickle, exceptions
 
 from automl_core import Shared
 
-__all__ = ["RayShared", "call", "pack", "unpack"]
+__all__ = ["RayShared", "call", "is_loss", "pack", "unpack"]
 
 T = TypeVar("T")
+LOSSES = (
+    exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.RpcError,
+    exceptions.OutOfMemoryError, exceptions.ObjectLostError,
+)  # fmt: skip
 KEPT = 3  # shared values that a worker keeps at hand: what was made from them stays with them
 _kept: OrderedDict[str, Any] = OrderedDict()
 
@@ -59,6 +63,16 @@ def call(fn: Callable[..., Any], *args: Any) -> bytes:
         return pack((fn(*args), None))
     except BaseException as error:  # noqa: BLE001 - a learner may even exit
         return pack((None, _portable(error)))
+
+
+def is_loss(error: BaseException) -> bool:
+    """Tell whether a worker or its node was lost, rather than that what it ran has failed.
+
+    One that outlives its node for a moment says so itself: it cannot get at the data any more.
+    """
+    if isinstance(error, exceptions.RaySystemError):
+        return not isinstance(error.client_exc, Exception)  # else what was to be loaded raised it
+    return isinstance(error, LOSSES)
 
 
 def pack(value: Any) -> bytes:

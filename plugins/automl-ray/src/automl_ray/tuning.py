@@ -15,7 +15,7 @@ from ray.tune import schedulers
 from ray.tune.search import Searcher
 
 from automl_core import Shared, Trial, TrialState
-from automl_ray.tasks import pack
+from automl_ray.tasks import is_loss, pack
 
 if TYPE_CHECKING:
     from automl_core import Evaluate
@@ -97,7 +97,9 @@ class Reports(tune.Callback):
 def _reason(trial: Any) -> str:
     """Return what Ray said of the last failure; Tune forgets it, but for a file, once it runs the trial again."""
     file = Path(trial.local_path or "", ERRORS)
-    said = file.read_text().rpartition("Failure # ")[2].partition("\n")[2] if file.is_file() else ""
+    said = file.read_text().rpartition("Failure # ")[2].partition("\n")[2].strip() if file.is_file() else ""
+    if "ray::" in said.partition("\n")[0]:  # a traceback from a worker: what was raised stands last
+        said = said.rpartition("\n")[2]
     return " ".join(said.split())[:REASON] or "no reason is known"
 
 
@@ -153,7 +155,9 @@ def run_trial(config: dict[str, Any], evaluate: Shared[Evaluate], box: Any, step
             # A machine that lacks a package of the driver's fails here.
             results = results or evaluate.get()(trial)
             state, loss = next(results)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - told to the study; a learner may even exit
+        except (Exception, SystemExit) as error:  # told to the study; a learner may even exit
+            if is_loss(error):
+                raise  # Tune runs it again elsewhere
             seconds += time.monotonic() - started
             failed = trial.with_result(TrialState.FAILED, error=f"{type(error).__name__}: {error}", seconds=seconds)
             send(box, failed)

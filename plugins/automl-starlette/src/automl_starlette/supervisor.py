@@ -16,7 +16,6 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -24,12 +23,20 @@ from typing import Any
 from automl_core import AutoMLError
 from automl_starlette.worker import ADOPT, ADOPTED, DRAIN, LEAVE, READY
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "drop_new"]
 
 AT_ONCE = 64  # connections accepted before looking after workers again
 PATIENCE = 30.0  # seconds in which a worker that died before it was ready is not started a fourth time
 RETRY = 0.05
-SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # of Linux; Python has no names for them
+LAST_CALL = 0.1  # seconds in which a handshake that has begun may end
+SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
+NO_SYN = (  # classic BPF on a TCP header, as (code, jump if true, if false, operand)
+    (0x30, 0, 0, 13),  # load the byte of the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK of them
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # then drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # else keep it whole
+)
 log = logging.getLogger("automl.server")
 
 
@@ -197,9 +204,6 @@ class Supervisor:
             except OSError as error:  # out of file descriptors, or the client is gone
                 log.warning("a connection cannot be accepted: %s", error)
                 return False
-            if self._stopping:
-                with suppress(OSError):  # it has no filter
-                    connection.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
             if not self._hand_over(connection):
                 self._orphans.append(connection)
         return True
@@ -229,7 +233,10 @@ class Supervisor:
         until = monotonic() + seconds
         while self._stopping == 1 and (left := until - monotonic()) > 0:
             self._step(left)
-        _drop_new(self._listener)
+        if drop_new(self._listener):
+            until = monotonic() + LAST_CALL
+            while self._stopping == 1 and (left := until - monotonic()) > 0:
+                self._step(left)
         while self._accept():
             pass
 
@@ -252,12 +259,17 @@ class Supervisor:
                 continue  # it has ended already: its channel says so next
 
 
-def _drop_new(listener: socket.socket) -> None:
-    """Let the kernel drop what would open another connection.
+def drop_new(listener: socket.socket) -> bool:
+    """Let the kernel drop what would open another connection; False where it is not Linux, and cannot.
 
     One that it takes between the last `accept` and `close` would be reset with its first request under way; so it is
-    refused, when its client tries again. One that is just being made has the filter too, and `_accept` takes it off.
+    refused, when its client tries again. One that is just being made is made.
     """
-    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # one instruction: keep no byte
-    with suppress(OSError):  # not Linux
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop)))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in NO_SYN))
+    try:
+        listener.setsockopt(
+            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(NO_SYN), ctypes.addressof(program))
+        )
+    except OSError:
+        return False
+    return True
