@@ -293,7 +293,7 @@ def test_kills_of_workers_and_nodes_cost_nothing_that_was_finished(nodes, tmp_pa
 
 
 @BOTH
-def test_spot_node_leaves_with_notice_and_another_comes(nodes, tmp_path, how):
+def test_spot_node_leaves_with_notice_and_another_comes_and_is_used(nodes, tmp_path, how):
     run = Study(tmp_path, how, nodes.address, trials=16)
     run.until(2)
     hold = nodes.fits_file.with_name("fits.hold")
@@ -302,8 +302,12 @@ def test_spot_node_leaves_with_notice_and_another_comes(nodes, tmp_path, how):
     drain = ["ray", "drain-node", "--address", nodes.address, "--node-id", leaving, "--reason"]
     drain += ["DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--deadline-remaining-seconds", "2"]
     subprocess.run(drain, check=True, capture_output=True, timeout=60)
-    nodes.add()
+    joined = nodes.add()
     nodes.kill(leaving)
+    deadline = time.monotonic() + PATIENCE
+    while joined not in {node for _, node, _ in nodes.fits()}:  # all others are held
+        assert time.monotonic() < deadline, run.log.read_text()
+        time.sleep(0.1)
     hold.unlink()
     assert run.score() > 0.9
     assert [state for _, _, state, *_ in run.ended()] == ["complete"] * 16
