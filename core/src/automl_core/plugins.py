@@ -61,6 +61,7 @@ class Plugins:
         self._broken: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
         self._listening = False
+        self._heard: tuple[int, list[tuple[str, pluggy.PluginManager]]] = 0, []
 
     # ---- discover
 
@@ -294,12 +295,17 @@ class Plugins:
 
     def _audience(self) -> list[tuple[str, pluggy.PluginManager]]:
         """Return active plugins that settings name, in that order, each once however many names it goes by."""
+        active, heard = self._heard
+        if active == len(self._active):  # plugins come, and none goes
+            return heard
         words = [word for field in _WORDS for word in _as_tuple(getattr(self.settings, field))]
         names: dict[str, str] = {}
         for name in map(plugin_of, words):
             for item in self.found.get(name, ()):
                 names.setdefault(item.entry.module, name)
-        return [(name, self._active[module]) for module, name in names.items() if module in self._active]
+        heard = [(name, self._active[module]) for module, name in names.items() if module in self._active]
+        self._heard = len(self._active), heard
+        return heard
 
 
 def hook_name(kind: str) -> str:

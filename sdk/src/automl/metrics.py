@@ -83,14 +83,20 @@ def binary_auc(positive: Any, score: Any, weight: Any) -> float:
     order = np.argsort(score, kind="stable")
     ranked, hit = score[order], positive[order].astype(np.float64)
     mass = np.ones(len(order)) if weight is None else np.asarray(weight, dtype=np.float64)[order]
-    last = np.r_[np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1]  # the last row of each run of ties
-    positives = np.diff(np.r_[0.0, np.cumsum(mass * hit)[last]])
-    negatives = np.diff(np.r_[0.0, np.cumsum(mass * (1 - hit))[last]])
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of each run of ties
+    positives, negatives = _steps(np.cumsum(mass * hit)[last]), _steps(np.cumsum(mass * (1 - hit))[last])
     total = positives.sum() * negatives.sum()
     if total == 0:
         return 0.5
     below = np.cumsum(negatives) - negatives
     return float((positives * (below + negatives / 2)).sum() / total)
+
+
+def _steps(total: Any) -> Any:
+    """Return what each item of a running total adds."""
+    steps = total.copy()
+    steps[1:] -= total[:-1]
+    return steps
 
 
 def average_precision(target: Any, probability: Any, weight: Any) -> float:

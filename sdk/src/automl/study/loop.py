@@ -85,6 +85,7 @@ class Loop:
         self._asked: list[Trial] = []
         self._numbers: dict[int, int] = {}
         self._told: set[int] = set()
+        self._best: dict[str, Member] = {}
         self._timed = clock.limit is not None
 
     # ---- the loop
@@ -215,7 +216,7 @@ class Loop:
         if not self._asked:
             return None
         trial = self._asked.pop(0)
-        best = self._best_of(trial.learner)
+        best = self._best.get(trial.learner)
         candidate = Candidate(dict(trial.params), SEARCH_RANK, best.view if best else BASE)
         return self.open_member(trial.learner, candidate, "search", trial.id)
 
@@ -242,10 +243,6 @@ class Loop:
                 # Seconds differ from run to run: without a clock they must not sway what comes next.
                 seconds = member.trial.seconds if self._timed else 0.0
                 self.search.tell(replace(member.trial, id=number, seconds=seconds))
-
-    def _best_of(self, learner: str) -> Member | None:
-        mine = [m for m in self.members if m.trial.learner == learner and m.trial.loss is not None]
-        return min(mine, key=lambda m: m.trial.loss or 0.0) if mine else None
 
     def open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
         number = len(self.members)
@@ -368,6 +365,9 @@ class Loop:
     def end(self, member: Member, state: TrialState, **changes: Any) -> None:
         member.waiting, member.ended = [], self.clock.elapsed
         member.trial = member.trial.with_result(state, **({"seconds": member.seconds} | changes))
+        if member.trial.loss is not None:
+            mine = self._best.setdefault(member.trial.learner, member)
+            self._best[member.trial.learner] = min(mine, member, key=lambda one: (one.trial.loss, one.trial.id))
         if self._timed and self.plan.refit and state == TrialState.COMPLETE:
             done = [one for one in self.members if one.trial.state == TrialState.COMPLETE]
             self.clock.reserve = self.plan.reserve_for([refit_seconds(one, self.frame) for one in done])
