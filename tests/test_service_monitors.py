@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -47,3 +53,38 @@ def test_drift_of_a_service_is_exposed_with_its_feature(model) -> None:
     assert 'automl_predictions_total{model="loans"} 2000.0' in metrics
     assert 'automl_requests_total{model="loans"} 21.0' in metrics
     assert 'automl_errors_total{model="loans"} 0.0' in metrics
+
+
+def test_retraining_from_cron_shows_in_the_metrics_of_a_server(model, tmp_path: Path) -> None:
+    retraining = {"retrain": {"name": "loans"}}
+    settings = Settings(monitors=("prometheus",), directory=str(tmp_path), plugins=retraining, trackers=("journal",))
+    model.model_.save(tmp_path / "loans.automl")
+    plugins = Plugins(settings)
+    registry = plugins.build("tracker", "journal")
+    registry.alias("loans", "champion", registry.register("loans", tmp_path / "loans.automl"))
+    command = [sys.executable, "-m", "automl", "retrain", "loans", "--because", "cron"]
+    environment = {**os.environ, "AUTOML_DIRECTORY": str(tmp_path), "AUTOML_TRACKERS": "journal"}
+    (tmp_path / "recent.csv").write_text("size,colour,target\n1.0,red,yes\n")
+
+    def cron(place: str) -> int:
+        return subprocess.run([*command, *place.split()], env=environment, cwd=tmp_path, capture_output=True).returncode
+
+    assert cron("--ledger none.sqlite") != 0
+    service = PredictionService(plugins=plugins, options=ServiceOptions(reload_seconds=0.05))
+    service.add(model, name="loans", version="1")
+    with service:
+        prometheus = service.monitors["prometheus"]
+
+        def shows(*lines: str) -> bool:
+            ends = time.monotonic() + 30
+            while not all(line in (text := prometheus.expose()[1].decode()) for line in lines):
+                assert time.monotonic() < ends, text
+                time.sleep(0.05)
+            return True
+
+        counted = 'automl_retrain_decisions_total{{model="loans",outcome="{}"}} {}.0'.format
+        assert shows(
+            counted("failed", 1), counted("refused", 0), 'automl_retrain_in_a_row{model="loans",outcome="failed"} 1'
+        )
+        assert cron("--recent recent.csv") == 0  # too few rows: refused
+        assert shows(counted("failed", 1), counted("refused", 1))

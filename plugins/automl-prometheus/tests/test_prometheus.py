@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -139,10 +140,62 @@ def test_many_workers_give_one_answer_and_dead_ones_one_file(tmp_path: Path) -> 
     assert not [path for path in tmp_path.glob("counter_*.db") if path.stem.split("_")[1] in map(str, dead)]
 
 
+def retraining(rejected: int, champion: float = 0.8) -> Event:
+    told = {
+        "model": "m",
+        "decisions": {"rejected": rejected, "promoted": 0},
+        "last": {"rejected": 100.0 + rejected} if rejected else {},
+        "in_a_row": {"rejected": rejected, "failed": 0},
+        "comparison": {"metric": "accuracy", "champion": champion, "challenger": 0.75} if rejected else {},
+    }
+    return Event("retraining", 100.0 + rejected, told)
+
+
+def test_journal_of_retraining_becomes_metrics() -> None:
+    monitor = PrometheusMonitor()
+    monitor.emit(retraining(0))
+    before = samples(monitor.expose()[1].decode())
+    assert before["automl_retrain_decisions_total", "outcome=rejected"] == 0
+    assert not [name for name, _ in before if name.endswith(("champion_score", "last_decision_timestamp_seconds"))]
+    for _ in range(2):  # told again, as by a server that starts anew
+        monitor.emit(retraining(2))
+    text = monitor.expose()[1].decode()
+    found = samples(text)
+    assert "# TYPE automl_retrain_decisions_total counter" in text
+    assert found["automl_retrain_decisions_total", "outcome=rejected"] == 2
+    assert found["automl_retrain_decisions_total", "outcome=promoted"] == 0
+    assert found["automl_retrain_last_decision_timestamp_seconds", "outcome=rejected"] == 102
+    assert found["automl_retrain_in_a_row", "outcome=rejected"] == 2
+    assert found["automl_retrain_champion_score", "metric=accuracy"] == 0.8
+    assert found["automl_retrain_challenger_score", "metric=accuracy"] == 0.75
+
+
+FOLLOWER = """
+import json, sys
+from automl_core import Event
+from automl_prometheus.monitor import PrometheusMonitor
+monitor = PrometheusMonitor()
+monitor.emit(Event("retraining", 0.0, json.loads(sys.argv[1])))
+print(monitor.expose()[1].decode())
+"""
+
+
+def test_workers_that_read_one_journal_do_not_add_up(tmp_path: Path) -> None:
+    for rejected in (2, 3, 1):  # the last one has not read the latest yet
+        command = [sys.executable, "-c", FOLLOWER, json.dumps(dict(retraining(rejected).attributes))]
+        ours = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        text = subprocess.run(command, env=ours, capture_output=True, text=True, check=True).stdout
+    found = samples(text)
+    assert "# TYPE automl_retrain_decisions_total counter" in text
+    assert found["automl_retrain_decisions_total", "outcome=rejected"] == 3
+    assert found["automl_retrain_last_decision_timestamp_seconds", "outcome=rejected"] == 103
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
 def test_promtool_finds_nothing_to_criticise() -> None:
     monitor = PrometheusMonitor()
     monitor.emit(Event("model", time.time(), {"model": 'odd "name"\n', "version": "1"}))
+    monitor.emit(retraining(1))
     done = subprocess.run(["promtool", "check", "metrics"], input=monitor.expose()[1], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -105,6 +105,29 @@ def test_same_refusal_is_written_once(history: History) -> None:
     assert [e.attributes["reason"] for e in history.entries()] == ["a", "b", "a"]
 
 
+def test_refusal_of_an_hour_ago_is_written_again(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    history.refuse("a", "test")
+    later = time.time() + HOUR + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    history.refuse("a", "test")
+    assert len(history.entries()) == 2
+
+
+def test_run_that_comes_second_is_refused_and_not_failed(history: History) -> None:
+    first = history.begin("test", lease=60.0)
+    assert history.begin("test", lease=60.0) is None
+    assert [e.attributes["stage"] for e in history.entries()] == ["started", "started", "refused"]
+    assert history.running(lease=60.0) == first
+
+
+def test_proposal_stands_when_a_later_command_fails_before_its_run(history: History) -> None:
+    history.write("proposed", "r", version="2")
+    history.write("failed", "", reason="no ledger")
+    proposal = history.proposal()
+    assert proposal is not None
+    assert proposal["version"] == "2"
+
+
 def test_promotion_is_in_force_until_it_is_rolled_back(history: History) -> None:
     assert history.last_promotion() is None
     history.write("promoted", "r", version="2", previous="1")

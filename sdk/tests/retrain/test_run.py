@@ -235,6 +235,15 @@ def test_what_is_missing_is_said(world: World, settings: dict[str, str], error: 
         world.retraining(**settings).run()
 
 
+def test_what_fails_before_a_run_is_journalled_and_costs_no_cooldown_and_no_label(world: World) -> None:
+    world.traffic(200, turned=False)
+    with pytest.raises(DataError, match="none"):
+        world.retraining(ledger="none").run("cron")
+    told = world.retraining().history.entries()[-1].attributes
+    assert (told["stage"], told["because"], "no ledger" in told["reason"]) == ("failed", "cron", True)
+    assert world.retraining().run().attributes["stage"] == "rejected"
+
+
 # ---- rows that something else wrote
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from automl_core import DataError
 from automl_prometheus.workers import hold
@@ -21,6 +23,7 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "MetricsCollector"]
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # The client's own start at 5 ms, by which time a table's row was predicted many times; .1 is the objective of the rules.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+DECISIONS = "automl_retrain_decisions"
 MOST_MODELS = 100  # each is a set of series; further ones share the name "other"
 WELL = frozenset({"success", "ok"})
 
@@ -47,12 +50,26 @@ class MetricsCollector:
         self._alerts = Counter("automl_alerts", "Alerts raised, by what they are about.", [*model, "kind"], **make)
         self._dropped = Counter("automl_monitor_dropped_events", "Events that could not be read.", **make)
         latest: dict[str, Any] = {"multiprocess_mode": "mostrecent", **make}
+        greatest: dict[str, Any] = {"multiprocess_mode": "max", **make}
         self._score = Gauge("automl_model_score", "Score of the served model.", [*model, "metric"], **latest)
         self._loaded = Gauge(
             "automl_model_loaded_timestamp_seconds", "When this version was loaded.", [*model, "version"], **latest
         )
         self._labels = Counter("automl_labels", "Predictions whose truth came.", model, **make)
         self._age = Gauge("automl_label_age_seconds", "From a prediction to its truth, of late.", model, **latest)
+        self._decisions = Gauge(
+            DECISIONS, "Entries of the journal of retraining, by outcome.", [*model, "outcome"], **greatest
+        )
+        self._decided = Gauge(
+            "automl_retrain_last_decision_timestamp_seconds", "When it was last so.", [*model, "outcome"], **greatest
+        )
+        self._in_a_row = Gauge(
+            "automl_retrain_in_a_row", "How many runs, up to the last one, ended so.", [*model, "outcome"], **latest
+        )
+        self._champion, self._challenger = (
+            Gauge(f"automl_retrain_{who}_score", f"Score of the {who} when they were last compared.", [*model, "metric"], **latest)
+            for who in ("champion", "challenger")
+        )  # fmt: skip
         self._children: dict[str, tuple[Any, ...]] = {}
         self._lock = Lock()
 
@@ -124,15 +141,35 @@ class MetricsCollector:
         for metric, score in (scores or {}).items():
             self.set_score(model_id, metric, score)
 
+    def set_retraining(
+        self,
+        model_id: str,
+        decisions: Mapping[str, int],
+        last: Mapping[str, float],
+        in_a_row: Mapping[str, int],
+        comparison: Mapping[str, Any],
+    ) -> None:
+        """Say what a journal of retraining holds so far; the same from any worker, which does not count twice.
+
+        Args:
+            decisions, last, in_a_row: by outcome; `last` in seconds since 1970.
+            comparison: "metric", "champion" and "challenger"; empty where no models were compared yet.
+        """
+        name = self._name(model_id)
+        for gauge, values in ((self._decisions, decisions), (self._decided, last), (self._in_a_row, in_a_row)):
+            for outcome, value in values.items():
+                gauge.labels(name, outcome).set(value)
+        if comparison:
+            self._champion.labels(name, comparison["metric"]).set(comparison["champion"])
+            self._challenger.labels(name, comparison["metric"]).set(comparison["challenger"])
+
     def export_metrics(self) -> str:
         """Return all metrics in Prometheus's text format, those of other workers included."""
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if not directory:
-            return generate_latest(self._registry).decode()
-        registry = CollectorRegistry()
+            return generate_latest(_Totals(self._registry)).decode()
         with hold(Path(directory), exclusive=False):
-            MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
-            return generate_latest(registry).decode()
+            return generate_latest(_Totals(MultiProcessCollector(None, path=directory))).decode()  # type: ignore[no-untyped-call]
 
     def _of(self, model_id: str) -> tuple[Any, ...]:
         children = self._children.get(model_id)
@@ -147,6 +184,20 @@ class MetricsCollector:
 
     def _name(self, model_id: str) -> str:
         return model_id if model_id in self._children or len(self._children) < MOST_MODELS else "other"
+
+
+class _Totals(Collector):
+    """Tells decisions as the counter that they are: a client's own would add up what each worker read of one journal."""
+
+    def __init__(self, source: Collector) -> None:
+        self._source = source
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._source.collect():
+            if metric.name == DECISIONS:
+                metric.type = "counter"
+                metric.samples = [sample._replace(name=f"{DECISIONS}_total") for sample in metric.samples]
+            yield metric
 
 
 def _failed(status: str | int) -> bool:

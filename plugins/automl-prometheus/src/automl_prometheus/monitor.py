@@ -28,6 +28,8 @@ class PrometheusMonitor(Monitor):
     - "score": `model`, `metric`, `value`.
     - any event with a `model` named "drift" or "degradation": an alert of that kind.
     - "label": `model`, `truths`, `ages` (seconds from prediction to truth).
+    - "retraining": `model`; `decisions`, `last` and `in_a_row` by outcome, and the last `comparison`: all that a journal of
+      retraining holds. See `MetricsCollector.set_retraining`.
     """
 
     def __init__(self) -> None:
@@ -40,6 +42,7 @@ class PrometheusMonitor(Monitor):
             "drift": self._alert,
             "degradation": self._alert,
             "label": self._label,
+            "retraining": self._retraining,
         }
 
     def emit(self, event: Event) -> None:
@@ -79,3 +82,7 @@ class PrometheusMonitor(Monitor):
 
     def _alert(self, event: Event, told: Mapping[str, Any]) -> None:
         self.metrics.record_alert(str(told["model"]), event.name)
+
+    def _retraining(self, _: Event, told: Mapping[str, Any]) -> None:
+        said = (told[key] for key in ("decisions", "last", "in_a_row", "comparison"))
+        self.metrics.set_retraining(str(told["model"]), *said)

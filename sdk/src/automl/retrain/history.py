@@ -9,22 +9,30 @@ from uuid import uuid4
 
 from automl_core import Event, Storage, decode, encode
 
-__all__ = ["ENDS", "History"]
+__all__ = ["ENDS", "STAGES", "History"]
 
 ENDS = ("promoted", "proposed", "rejected", "failed")  # how a run ends; what was proposed is promoted or rejected later
 STAGES = (*ENDS, "started", "refused", "rolled_back")
+QUIET = 3600.0  # seconds in which the same refusal is written once
 
 
 class History:
-    """Appends and reads entries: events "retraining" whose `stage` is one of `STAGES`; those of one run share `run`."""
+    """Appends and reads entries: events "retraining" whose `stage` is one of `STAGES`; those of one run share `run`.
+
+    What failed or was refused before a run began has an empty `run`.
+    """
 
     def __init__(self, storage: Storage, name: str) -> None:
         self._storage, self._log = storage, f"retrain/{name}"
 
     def entries(self) -> list[Event]:
         """Return all entries, oldest first."""
-        records = (decode(record) for _, record in self._storage.read(self._log))
-        return [record for record in records if isinstance(record, Event)]
+        return [entry for _, entry in self.news()]
+
+    def news(self, after: int = 0) -> list[tuple[int, Event]]:
+        """Return the entries after a number, oldest first, each with its number."""
+        records = ((number, decode(record)) for number, record in self._storage.read(self._log, after))
+        return [(number, record) for number, record in records if isinstance(record, Event)]
 
     def write(self, stage: str, run: str, **evidence: Any) -> Event:
         """Append an entry."""
@@ -33,10 +41,11 @@ class History:
         return entry
 
     def refuse(self, reason: str, because: str) -> Event:
-        """Note a run that did not start, unless the last entry says the same."""
-        last = self.entries()[-1:]
-        if last and last[0].attributes["stage"] == "refused" and last[0].attributes["reason"] == reason:
-            return last[0]
+        """Note a run that did not start, unless the last entry said the same within an hour."""
+        for last in self.entries()[-1:]:
+            same = last.attributes["stage"] == "refused" and last.attributes["reason"] == reason
+            if same and abs(time.time() - last.time) < QUIET:
+                return last
         return self.write("refused", "", reason=reason, because=because)
 
     def begin(self, because: str, *, lease: float) -> str | None:
@@ -49,7 +58,7 @@ class History:
         self.write("started", run, because=because)
         running = self.running(lease=lease)
         if running != run:
-            self.write("failed", run, reason=f"run {running} was under way")
+            self.write("refused", run, reason=f"single flight: run {running} is under way", because=because)
             return None
         return run
 
@@ -60,7 +69,7 @@ class History:
             run = entry.attributes["run"]
             if entry.attributes["stage"] == "started":
                 open_runs[run] = entry.time
-            elif entry.attributes["stage"] in ENDS:
+            elif entry.attributes["stage"] in (*ENDS, "refused"):
                 open_runs.pop(run, None)
         now = time.time()
         return next((run for run, began in open_runs.items() if abs(now - began) < lease), None)
@@ -79,6 +88,6 @@ class History:
         for entry in reversed(self.entries()):
             if entry.attributes["stage"] == "proposed":
                 return {**entry.attributes, "time": entry.time}
-            if entry.attributes["stage"] in (*ENDS, "rolled_back"):
+            if entry.attributes["stage"] in (*ENDS, "rolled_back") and entry.attributes["run"]:
                 return None
         return None

@@ -59,9 +59,20 @@ class Retraining:
             force: start whatever the policy says of cooldown, budget and number of labels.
 
         Raises:
-            DataError: there is no champion, or the data cannot be learned from; journalled as "failed" too.
+            DataError: there is no champion, or the data cannot be learned from.
             SettingsError: a setting is missing.
+
+        What is raised is journalled as "failed" too.
         """
+        try:
+            decided = self._start(because, force=force)
+        except Exception as error:
+            self.history.write("failed", "", reason=_told(error), because=because)
+            raise
+        return decided if isinstance(decided, Event) else self._work(*decided)
+
+    def _start(self, because: str, *, force: bool) -> Event | tuple[str, Recent, int]:
+        """Return what was decided without a run; or the run that begins, its rows, and the attempts before it."""
         settings, recent = self.settings, Recent(self.settings)
         if settings.canary and not recent.dated:
             raise SettingsError(
@@ -80,10 +91,11 @@ class Retraining:
         run = self.history.begin(because, lease=lease)
         if run is None:
             return self.history.entries()[-1]
-        return self._work(run, recent, attempts(entries))
+        return run, recent, attempts(entries)
 
     def _fresh(self, recent: Recent) -> int:
-        ends = [entry.time for entry in self.history.entries() if entry.attributes["stage"] in ENDS]
+        told = [(entry.time, entry.attributes) for entry in self.history.entries()]
+        ends = [moment for moment, one in told if one["stage"] in ENDS and one["run"]]
         _, champion = self._champion()
         rows = recent.read(champion, since=max(ends, default=0.0))
         return 0 if rows is None else rows.num_rows
@@ -155,11 +167,8 @@ class Retraining:
         started = time.monotonic()
         try:
             stage, evidence = self._decide(recent, before)
-        except AutoMLError as error:
-            self.history.write("failed", run, reason=str(error), seconds=time.monotonic() - started)
-            raise
         except BaseException as error:
-            self.history.write("failed", run, reason=repr(error), seconds=time.monotonic() - started)
+            self.history.write("failed", run, reason=_told(error), seconds=time.monotonic() - started)
             raise
         entry = self.history.write(stage, run, seconds=time.monotonic() - started, **evidence)
         log.info("%s: %s", self.settings.name, stage)
@@ -227,3 +236,7 @@ class Retraining:
             version = self.registry.register(self.settings.name, path, tags=tags)
         self.registry.alias(self.settings.name, CHALLENGER, version)
         return version
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, AutoMLError) else repr(error)

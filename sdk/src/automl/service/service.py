@@ -13,6 +13,7 @@ import numpy as np
 
 from automl.artifact.registered import locator
 from automl.model import Model
+from automl.retrain.following import Follower
 from automl.service.alerts import Alerts
 from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
 from automl.service.batching import Batcher
@@ -75,6 +76,7 @@ class PredictionService(Component):
         self._pump: EventPump | None = None
         self._batcher: Batcher | None = None
         self._watcher: Watcher | None = None
+        self._follower: Follower | None = None
 
     # ---- models
 
@@ -211,6 +213,8 @@ class PredictionService(Component):
             self.plugins.ready()
             self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
             self.alerts = Alerts(self.monitors, self.plugins)
+            seconds = self.options.reload_seconds
+            self._follower = Follower.of_settings(self.plugins, self.monitors.values(), seconds=seconds)
             # The cache in this process is always there: "memory" would be a second one of the same kind.
             if self.known.second is None and self.plugins.settings.cache != "memory":
                 self.known.second = self._second(self.plugins.build("cache", self.plugins.settings.cache))
@@ -233,6 +237,8 @@ class PredictionService(Component):
             self._batcher.close()
         if self._pump is not None:
             self._pump.close()
+        if self._follower is not None:
+            self._follower.close()
         for monitor in self.monitors.values():
             monitor.close()
         if self.ledger is not None:
@@ -240,7 +246,7 @@ class PredictionService(Component):
         if self.known.second is not None and self._given_cache is None:
             self.known.second.cache.close()
             self.known.second = None
-        self._watcher = self._batcher = self._pump = None
+        self._watcher = self._batcher = self._pump = self._follower = None
         self.monitors = {}
 
     def __enter__(self) -> Self:
