@@ -57,6 +57,8 @@ class AutoML:
         optimizer: a search with its own settings, instead of the one that `settings` names.
         memory_limit: bytes that work on the table may take; None takes half of what is free. Parquet files for which it is
             too little, and data frames of Dask, are read in batches: the search learns from a sample, the best from all rows.
+        held_out_rows: how many rows at most of a table that is read in batches no model sees, for the score of the model on
+            them, of one row in twenty; 0 for none.
         monotone: columns of numbers (of an array without names "x0", "x1", ...) that the prediction may only grow with (1)
             or only fall with (-1): the number, or the probability of the second of two classes.
         storage: where the study's journal is kept, instead of where `settings` say: a name, or "s3://bucket/folder".
@@ -86,6 +88,7 @@ class AutoML:
         listeners: Sequence[object] = (),
         optimizer: Any = None,
         memory_limit: int | None = None,
+        held_out_rows: int = 100_000,
         monotone: Mapping[str, int] | None = None,
         storage: str | None = None,
     ) -> None:
@@ -102,6 +105,7 @@ class AutoML:
         self.listeners = listeners
         self.optimizer = optimizer
         self.memory_limit = memory_limit
+        self.held_out_rows = held_out_rows
         self.monotone = monotone
         self.storage = storage
 
@@ -178,13 +182,7 @@ class AutoML:
         from automl.study.run import run_study
         from automl.tracking.files import write_files
 
-        survey = None
-        if y is None:
-            survey = survey_large(
-                data, target=target, given=given, seed=self.seed, limit=self.memory_limit, plugins=plugins
-            )
-            if survey is not None and self.monotone:
-                raise DataError("monotone columns need the table in memory: raise memory_limit, or fit on a sample.")
+        survey = survey_large(self, data, target, given, plugins) if y is None else None
         table = prepare(
             self.opened(data, plugins) if survey is None else survey.sample,
             y,
@@ -270,6 +268,8 @@ class AutoML:
             raise SettingsError(f"quality is {self.quality!r}; it must be one of {', '.join(QUALITIES)}.")
         if self.time_limit is None and self.max_trials is None:
             raise SettingsError("without a time_limit, max_trials must say how many configurations to fit.")
+        if self.held_out_rows < 0:
+            raise SettingsError(f"held_out_rows is {self.held_out_rows!r}; it must be a number of rows, or 0 for none.")
         for name in ("time_limit", "max_trials", "predict_time_limit", "folds", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import json
+import pickle
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 
 from automl import AutoML
+from automl.cli.app import cli
 from automl.large.batches import open_batches
+from automl.large.fates import HELD_OUT, SIDES, WATCHED, row_hash, side
+from automl.large.judge import score_held_out
 from automl.large.memory import memory_limit
-from automl.large.survey import HELD_OUT, Reservoir, is_held_out, row_hash, take_survey
+from automl.large.survey import Reservoir, take_survey
+from automl.metrics import resolve_metric
+from automl.study.clock import Clock
 from automl_core import DataError, SettingsError
 from automl_core.settings import Settings
 
@@ -99,12 +107,12 @@ def test_sample_does_not_depend_on_the_batches(size: int) -> None:
     assert drawn["n"].to_pylist() == expected.tolist() == where.tolist()
 
 
-def test_sample_and_held_out_rows_are_uniform() -> None:
-    hashes = row_hash(0, 200_000, 0)
-    held = is_held_out(hashes)
-    assert abs(held.mean() - 1 / HELD_OUT) < 0.005
-    by_part = np.add.reduceat(held, np.arange(0, 200_000, 20_000)) / 20_000
-    assert np.abs(by_part - 1 / HELD_OUT).max() < 0.01
+@pytest.mark.parametrize("which", [WATCHED, HELD_OUT])
+def test_sides_are_uniform(which: int) -> None:
+    chosen = side(row_hash(0, 200_000, 0), which)
+    assert abs(chosen.mean() - 1 / SIDES) < 0.005
+    by_part = np.add.reduceat(chosen, np.arange(0, 200_000, 20_000)) / 20_000
+    assert np.abs(by_part - 1 / SIDES).max() < 0.01
 
 
 def test_one_pass_counts_all_rows(folder: Path) -> None:
@@ -117,21 +125,59 @@ def test_one_pass_counts_all_rows(folder: Path) -> None:
     assert survey.levels["town"] == Counter(table["town"].to_pylist())
     assert survey.sample.num_rows < 4000
     assert not survey.complete
-    drawn = {tuple(row.values()) for row in survey.sample.to_pylist()}
-    assert not drawn & {tuple(row.values()) for row in survey.held.to_pylist()}
+
+
+def tuples(table: pa.Table) -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize("most", [0, 300, 100_000])
+def test_every_row_has_one_fate(folder: Path, most: int) -> None:
+    batches = open_batches(str(folder), limit=1 << 20)
+    assert batches is not None
+    survey = take_survey(batches, "y", seed=0, held_out=most)
+    held_out = [row for part in survey.held_out_rows() for row in tuples(part)]
+    learned = [row for part in survey.learnable_rows(2**64 - 1) for row in tuples(part)]
+    assert len(held_out) == survey.held_out == min(most, side(row_hash(0, 20_000, 0), HELD_OUT).sum())
+    assert len(learned) == survey.learnable
+    assert set(tuples(survey.sample)) <= set(learned)
+    assert Counter(held_out + learned + tuples(survey.watched)) == Counter(tuples(whole(folder)))
+
+
+def test_small_table_is_the_sample_but_for_the_rows_held_out(folder: Path) -> None:
+    batches = open_batches(folder / "0.parquet", limit=1 << 30, always=True)
+    assert batches is not None
+    survey = take_survey(batches, "y", seed=0, held_out=100_000)
+    held_out = {row for part in survey.held_out_rows() for row in tuples(part)}
+    assert survey.complete
+    assert len(held_out) == side(row_hash(0, 5000, 0), HELD_OUT).sum()
+    assert tuples(survey.sample) == [
+        row for row in tuples(parquet.read_table(folder / "0.parquet")) if row not in held_out
+    ]
 
 
 def test_rare_label_is_in_the_sample(tmp_path: Path) -> None:
     labels = np.where(np.arange(60_000) == 31_234, "rare", np.where(np.arange(60_000) % 2, "a", "b"))
     parquet.write_table(pa.table({"x": np.arange(60_000.0), "y": labels}), tmp_path / "1.parquet")
-    found = []
-    for seed in range(3):
+    of_a_side = []
+    for seed in range(40):
+        hashed = row_hash(31_234, 1, seed)
+        of_a_side += [seed] if side(hashed, HELD_OUT)[0] or side(hashed, WATCHED)[0] else []
+    for seed in [0, *of_a_side[:2]]:
         batches = open_batches(str(tmp_path), limit=1 << 18)
         assert batches is not None
-        survey = take_survey(batches, "y", seed=seed)
-        held = is_held_out(row_hash(31_234, 1, seed))[0]
-        found.append(("rare" in survey.sample["y"].to_pylist()) != held)
-    assert all(found)
+        survey = take_survey(batches, "y", seed=seed, held_out=100_000)
+        assert "rare" in survey.sample["y"].to_pylist()
+        assert "rare" not in survey.watched["y"].to_pylist()
+        held_out = list(survey.held_out_rows())
+        assert not any("rare" in part["y"].to_pylist() for part in held_out)
+        assert sum(part.num_rows for part in held_out) == survey.held_out
+        assert sum(part.num_rows for part in survey.learnable_rows(2**64 - 1)) == survey.learnable
+
+
+def test_held_out_rows_must_be_a_number_of_rows(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="held_out_rows is -1"):
+        quick(held_out_rows=-1).fit(folder, target="y")
 
 
 @pytest.mark.parametrize(("target", "message"), [(None, "name the column"), ("towm", "Did you mean 'town'")])
@@ -148,10 +194,8 @@ def test_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
     assert batches is not None
     survey = take_survey(batches, "y", seed=0)
     assert survey.sample["y"].null_count == 0
-    assert survey.learnable == sum(
-        label is not None and not out
-        for label, out in zip(labels.to_pylist(), is_held_out(row_hash(0, 5000, 0)), strict=True)
-    )
+    assert survey.known == 5000 - labels.null_count
+    assert survey.learnable + survey.watched.num_rows == survey.known
 
 
 # ---- the whole
@@ -177,9 +221,62 @@ def test_leaderboard_tells_which_rows_each_model_saw(fitted: tuple[AutoML, Path]
 
 def test_held_out_rows_tell_the_score(fitted: tuple[AutoML, Path]) -> None:
     model, _ = fitted
-    fresh = model.score(make(5000, seed=99))
-    assert model.model_.info["held_out_rows"] > 200
-    assert model.model_.info["scores"]["held_out"] == pytest.approx(fresh, abs=0.05)
+    info, ensemble = model.model_.info, model.leaderboard()[0]
+    assert info["held_out_rows"] == info["fates"]["held_out"] == side(row_hash(0, 20_000, 0), HELD_OUT).sum()
+    assert info["scores"]["held_out"] == pytest.approx(model.score(make(5000, seed=99)), abs=0.03)
+    assert (ensemble["held_out"], ensemble["held_out_rows"]) == (info["scores"]["held_out"], info["held_out_rows"])
+    assert "held_out" in str(model.leaderboard()).splitlines()[0]
+
+
+def test_fates_add_up_to_all_rows(fitted: tuple[AutoML, Path]) -> None:
+    info = fitted[0].model_.info
+    fates = dict(info["fates"])
+    assert fates.pop("searched") == info["sample_rows"] < fates["learned"] == info["learned_rows"]
+    assert sum(fates.values()) == info["all_rows"] == 20_000
+
+
+def test_report_tells_the_fates_and_the_held_out_score(fitted: tuple[AutoML, Path], tmp_path: Path) -> None:
+    model, _ = fitted
+    info = model.model_.info
+    model.report(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert f"{info['fates']['learned']:,} were learned from" in page
+    assert f"on {info['held_out_rows']:,} rows that no model saw" in page
+    assert f"{info['scores']['held_out']:.5g}" in model._repr_html_()
+
+
+def test_command_tells_the_held_out_score(
+    fitted: tuple[AutoML, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder = fitted
+    monkeypatch.setattr("automl.cli.fit.search_for_model", lambda *a, **k: model)
+    arguments = ["fit", str(folder), "--target", "y", "--out", str(tmp_path / "m.automl")]
+    info, done = model.model_.info, CliRunner().invoke(cli, arguments)
+    told = f"roc_auc on {info['held_out_rows']:,} rows that no model saw: {info['scores']['held_out']:.5f}"
+    assert told in done.output
+    assert json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)["fates"] == info["fates"]
+
+
+def test_nothing_is_held_out_where_none_is_wanted(folder: Path) -> None:
+    info = quick(memory_limit=1 << 20, held_out_rows=0).fit(folder, target="y").model_.info
+    assert info["fates"]["held_out"] == 0
+    assert "held_out" not in info["scores"]
+
+
+def test_group_is_on_no_two_sides(folder: Path) -> None:
+    info = quick(memory_limit=1 << 20).fit(folder, target="y", groups="town").model_.info
+    assert (info["fates"]["held_out"], info["fates"]["learned"]) == (0, info["sample_rows"])
+
+
+def test_time_that_runs_out_while_scoring_is_told(fitted: tuple[AutoML, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, folder = fitted
+    batches = open_batches(str(folder), limit=1 << 20)
+    assert batches is not None
+    survey = take_survey(batches, "y", seed=0, held_out=1000)
+    model, late = pickle.loads(pickle.dumps(engine.model_)), Clock(1.0, 0.0)
+    score_held_out(model, survey, engine.coder_, metric=resolve_metric(None, "binary"), clock=late, threads=1)
+    assert model.info["held_out_rows"] == 0
+    assert "time ran out after 0 of the" in model.info["warnings"][-1]
 
 
 def test_all_rows_beat_the_sample(fitted: tuple[AutoML, Path], monkeypatch: pytest.MonkeyPatch) -> None:

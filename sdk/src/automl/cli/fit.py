@@ -62,6 +62,10 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
 @click.option("--warm-start", type=click.Path(), help="A saved model of the same task, whose members are fitted first.")
 @click.option("--holdout", type=click.Path(), help="More data with the target, to score the model on.")
+@click.option(
+    "--held-out-rows", type=click.IntRange(min=0), default=100_000, show_default=True,
+    help="Rows at most of data larger than memory that no model sees, for its score; 0 for none.",
+)  # fmt: skip
 @click.option("--report", type=click.Path(), callback=writable, help="Write a page about the model to this FILE.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
@@ -91,6 +95,8 @@ def fit(
         })  # fmt: skip
         return
     click.echo(_short(model.leaderboard(), out))
+    if getattr(model.model_, "info", {}).get("held_out_rows"):
+        click.echo(f"\n{_held_out(model.model_)}")
     for name, one, value in _scores(model, score):
         click.echo(f"\n{one.metric}{name} on {holdout}: {value:.5f}")
     if report is not None:
@@ -103,13 +109,21 @@ def fit(
 def _told(model: AutoML, target: Any, score: Any) -> dict[str, Any]:
     """Return what a machine is told of each target."""
     if isinstance(target, str):
-        return {"task": model.model_.task, "target": target, "metric": model.study_.metric, "holdout_score": score}
+        told = {"task": model.model_.task, "target": target, "metric": model.study_.metric, "holdout_score": score}
+        info = model.model_.info
+        return told | {
+            name: info[name] for name in ("scores", "fates", "held_out_rows") if "fates" in info and name in info
+        }
     scores = score or {}
     told = {
         name: {"task": one.task, "metric": one.metric, "holdout_score": scores.get(name)}
         for name, one in model.model_.models.items()
     }
     return {"target": target, "targets": told}
+
+
+def _held_out(model: Model) -> str:
+    return f"{model.metric} on {model.info['held_out_rows']:,} rows that no model saw: {model.info['scores']['held_out']:.5f}"
 
 
 def _scores(model: AutoML, score: Any) -> list[tuple[str, Model, float]]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.large.batches import open_batches
+from automl.large.judge import score_held_out, tell_fates
 from automl.large.refit import learn_from_all
 from automl.large.survey import Survey, take_survey
 from automl.study.clock import Clock
 from automl_core import DataError
 
 if TYPE_CHECKING:
+    from automl.engine import AutoML
     from automl.metrics import Metric
     from automl.model import Model
     from automl.prepare import Prepared
@@ -21,32 +23,33 @@ if TYPE_CHECKING:
 __all__ = ["finish_large", "search_clock", "survey_large"]
 
 SEARCH_SHARE = 0.6  # of the time after the survey; the rest is for fits on all rows
+PASS_SHARE = 1.5  # of the seconds of the survey, that reading all rows again and predicting some takes
+LEAST_SHARE = 0.05  # of the limit, that is kept for it at least
 
 
 def survey_large(
-    data: Any,
-    *,
-    target: str | None,
-    given: Mapping[str, Any],
-    seed: int,
-    limit: int | None,
-    plugins: Plugins | None = None,
+    engine: AutoML, data: Any, target: str | None, given: Mapping[str, Any], plugins: Plugins
 ) -> Survey | None:
     """Read all rows once if the table is too large for memory; else None.
-
-    Args:
-        plugins: whose settings reach the clouds; None reads them from the environment and `automl.toml`.
 
     Raises:
         DataError: the target is not there, or what says how to learn is not in the table.
     """
-    batches = open_batches(data, limit=limit, plugins=plugins)
+    batches = open_batches(data, limit=engine.memory_limit, plugins=plugins)
     if batches is None:
         return None
+    if engine.monotone:
+        raise DataError("monotone columns need the table in memory: raise memory_limit, or fit on a sample.")
     arrays = [name for name, value in given.items() if value is not None and not isinstance(value, str)]
     if arrays:
         raise DataError(f"{arrays[0]}: of a table that is read in batches it must be a column's name.")
-    return take_survey(batches, target, seed=seed)
+    # Beside a row at random there would be others of its group, or later ones, among those learned from.
+    held_out = 0 if _ordered(given) else engine.held_out_rows
+    return take_survey(batches, target, seed=engine.seed, held_out=held_out)
+
+
+def _ordered(given: Mapping[str, Any]) -> bool:
+    return given.get("groups") is not None or given.get("time") is not None
 
 
 def search_clock(clock: Clock, survey: Survey) -> Clock:
@@ -68,12 +71,24 @@ def finish_large(
     clock: Clock,
     threads: int,
 ) -> None:
-    """Let the best configurations learn from all rows; where groups or time order the rows, the sample is all."""
-    if survey.complete or given.get("groups") is not None or given.get("time") is not None:
-        model.info |= {"all_rows": survey.rows, "learned_rows": len(prepared.data.target)}
-        return
-    learners = plugins.build_all("learner", plugins.settings.learners)
-    learn_from_all(
-        model, survey, prepared, outcome, learners=learners, metric=metric, clock=clock, threads=threads,
-        weight=given.get("sample_weight"),
-    )  # fmt: skip
+    """Let the best configurations learn from all rows, and score the model on the held-out ones.
+
+    Where groups or time order the rows, the sample is all that is learned from, and no row is held out.
+    """
+    if not (survey.complete or _ordered(given)):
+        learners = plugins.build_all("learner", plugins.settings.learners)
+        learn_from_all(
+            model, survey, prepared, outcome, learners=learners, metric=metric, clock=_before_scoring(clock, survey),
+            threads=threads, weight=given.get("sample_weight"),
+        )  # fmt: skip
+    if survey.held_out:
+        score_held_out(model, survey, prepared.coder, metric=metric, clock=clock, threads=threads)
+    tell_fates(model, survey, len(prepared.data.target))
+
+
+def _before_scoring(clock: Clock, survey: Survey) -> Clock:
+    """Return the clock of the fits on all rows, which leaves time for one more pass."""
+    if clock.limit is None or not survey.held_out:
+        return clock
+    seconds = max(PASS_SHARE * survey.seconds, LEAST_SHARE * clock.limit)
+    return Clock(clock.limit - min(seconds, 0.5 * max(clock.left, 0.0)), clock.started)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from automl.large.survey import Survey, is_held_out, known_targets, row_hash
+from automl.large.survey import Survey
 from automl.predictor import Part, Predictor
 from automl_core import Data, Distributed, Exports, Job, Learner
 
@@ -44,16 +44,14 @@ class AllRows:
         each = len(prepared.encoder.columns) + BYTES_PER_ROW + 8 * max(2, len(prepared.coder.classes))
         room = int(BIN_SHARE * survey.batches.limit / each)
         self._highest = 2**64 - 1 if room >= survey.learnable else int(room / survey.learnable * 2**64)
-        self.rows = survey.learnable if room >= survey.learnable else sum(len(t) for _, t, _ in self)
+        self.rows = (
+            survey.learnable
+            if room >= survey.learnable
+            else sum(t.num_rows for t in survey.learnable_rows(self._highest))
+        )
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64] | None]]:
-        survey, start = self._survey, 0
-        for table in survey.batches:
-            hashes = row_hash(start, table.num_rows, survey.seed)
-            start += table.num_rows
-            keep = known_targets(table[survey.target]) & ~is_held_out(hashes) & (hashes <= np.uint64(self._highest))
-            if keep.any():
-                yield self.encode(table.filter(pa.array(keep)))
+        return map(self.encode, self._survey.learnable_rows(self._highest))
 
     def encode(self, table: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64] | None]:
         prepared = self._prepared
@@ -73,28 +71,17 @@ def learn_from_all(
     threads: int,
     weight: str | None = None,
 ) -> None:
-    """Fit the best configurations on all rows, and let held-out rows say how much they weigh in the model.
+    """Fit the best configurations on all rows, and let the watched rows say how much they weigh in the model.
 
-    One half of the held-out rows ends the fits and chooses the weight; the other half gives the score that the model is
-    told to have. Changes `model` in place: its predictor, leaderboard and info.
+    Changes `model` in place: its predictor, leaderboard and info.
     """
     rows = AllRows(survey, prepared, weight=weight)
-    held, target, _ = rows.encode(survey.held)
-    middle = len(held) // 2
-    model.info |= {
-        "all_rows": survey.rows,
-        "sample_rows": len(prepared.data.target),
-        "learned_rows": len(prepared.data.target),
-    }
+    watched, target, _ = rows.encode(survey.watched)
     for row in model._leaderboard:
         row["rows"] = len(prepared.data.target)
-    fitted = _fit(rows, prepared, outcome, learners, clock, threads, held[:middle], target[:middle])
+    fitted = _fit(rows, prepared, outcome, learners, metric, clock, threads, watched, target)
     if fitted:
-        _mix(model, fitted, metric, held[:middle], target[:middle], rows.rows)
-    if middle:
-        loss = metric.loss(target[middle:], model.predictor.predict(held[middle:]))
-        model.info["scores"] = {**model.info.get("scores", {}), "held_out": float(metric.to_score(loss))}
-        model.info["held_out_rows"] = len(held) - middle
+        _mix(model, fitted, metric, watched, target, rows.rows)
 
 
 def _fit(
@@ -102,18 +89,19 @@ def _fit(
     prepared: Prepared,
     outcome: Outcome,
     learners: Mapping[str, Learner],
+    metric: Metric,
     clock: Clock,
     threads: int,
-    held: NDArray[np.float32],
+    watched: NDArray[np.float32],
     target: NDArray[np.float64],
 ) -> list[tuple[str, Any, Mapping[str, Any]]]:
     """Return (name, flat model, its row of the leaderboard)."""
     data, count = prepared.data, len(prepared.data.target)
-    if rows.rows < LEAST_GAIN * count or not len(held):
+    if rows.rows < LEAST_GAIN * count or not len(watched):
         return []
     joined = Data(
-        np.concatenate([data.values, held]), data.columns, np.concatenate([data.target, target]),
-        None if data.weight is None else np.concatenate([data.weight, np.ones(len(held))]),
+        np.concatenate([data.values, watched]), data.columns, np.concatenate([data.target, target]),
+        None if data.weight is None else np.concatenate([data.weight, np.ones(len(watched))]),
     )  # fmt: skip
     fitted: list[tuple[str, Any, Mapping[str, Any]]] = []
     chosen = _choose(outcome, learners)
@@ -125,6 +113,7 @@ def _fit(
         job = Job(
             data=joined, train=np.arange(count), valid=np.arange(count, len(joined.target)), task=prepared.coder.task,
             classes=len(prepared.coder.classes), params=entry["params"], seconds=seconds, seed=number, threads=threads,
+            objective=metric.objective,
         )  # fmt: skip
         found = learner.fit_distributed(rows, job)
         flat = found.export() if isinstance(found, Exports) else None
@@ -146,13 +135,13 @@ def _mix(
     model: Model,
     fitted: Sequence[tuple[str, Any, Mapping[str, Any]]],
     metric: Metric,
-    held: NDArray[np.float32],
+    watched: NDArray[np.float32],
     target: NDArray[np.float64],
     rows: int,
 ) -> None:
     old = model.predictor
     own = Predictor([Part(flat, 1 / len(fitted)) for _, flat, _ in fitted], classes=old.classes, columns=old.columns)
-    before, after = old.predict(held), own.predict(held)
+    before, after = old.predict(watched), own.predict(watched)
     losses = [metric.loss(target, (1 - share) * before + share * after) for share in SHARES]
     share = SHARES[int(np.argmin(losses))]
     log.info("models of %d rows weigh %.0f %% of the ensemble", rows, 100 * share)

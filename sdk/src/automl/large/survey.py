@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.large.batches import EXPANSION
+from automl.large.fates import HELD_OUT, WATCHED, Fates, order, row_hash, side
 from automl.scalars import as_text, is_missing
 from automl.target import MAX_CLASSES
 from automl_core import DataError, did_you_mean
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
 
     from automl.large.batches import Batches
 
-__all__ = ["Reservoir", "Survey", "is_held_out", "row_hash", "take_survey"]
+__all__ = ["Reservoir", "Survey", "known_targets", "take_survey"]
 
-HELD_OUT = 10  # one row in so many is never learned from
-MOST_HELD = 50_000
+MOST_WATCHED = 25_000
+HELD_OUT_SHARE = 1 / 4  # of the limit, that predictions of the held-out rows may take
 MOST_LEVELS = 100_000  # of a column that are counted; the rarest go, so that counts of what is left stay exact or low
 log = logging.getLogger("automl.large")
 
@@ -34,9 +37,11 @@ class Survey:
     """What one pass found.
 
     Attributes:
-        rows: all of them; learnable: those that are not held out and have a target.
+        rows: all of them; known: those with a target; learnable: those of these that are neither watched nor held out.
         sample: uniform, without replacement, of the learnable rows, and one row of each label that it would lack; all
-            of them where they fit. held: some of the held-out rows, uniform.
+            of them where they fit. watched: rows that end fits on all rows and weigh their models; none where the sample
+            is all there is to learn from. held_out: how many rows no model sees.
+        seconds: what the pass took.
         levels: how often each level of a category occurs, in all rows.
         labels: how often each label of the target occurs, in all rows; empty where there are more than 1,000.
     """
@@ -44,31 +49,37 @@ class Survey:
     batches: Batches
     target: str
     seed: int
+    fates: Fates
     sample: pa.Table
-    held: pa.Table
-    rows: int = 0
-    learnable: int = 0
-    levels: dict[str, Counter[str]] = field(default_factory=dict)
-    labels: Counter[Any] = field(default_factory=Counter)
+    watched: pa.Table
+    held_out: int
+    rows: int
+    known: int
+    learnable: int
+    seconds: float
+    levels: dict[str, Counter[str]]
+    labels: Counter[Any]
 
     @property
     def complete(self) -> bool:
         """Whether the sample is all there is to learn from."""
         return bool(self.sample.num_rows >= self.learnable)
 
+    def held_out_rows(self) -> Iterator[pa.Table]:
+        """Read all rows again, and yield those that no model saw, part by part."""
+        return self._again(self.fates.are_held_out)
 
-def row_hash(start: int, count: int, seed: int) -> NDArray[np.uint64]:
-    """Return a hash of each row's number, the same whatever the batches: splitmix64 (Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        z = np.arange(start, start + count, dtype=np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+    def learnable_rows(self, highest: int) -> Iterator[pa.Table]:
+        """Read all rows again, and yield those to learn from whose hashes are at most so high, part by part."""
+        return self._again(lambda h, start: self.fates.are_learned(h, start) & (h <= np.uint64(highest)))
 
-
-def is_held_out(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    held: NDArray[np.bool_] = hashes % np.uint64(HELD_OUT) == 0
-    return held
+    def _again(self, choose: Callable[[NDArray[np.uint64], int], NDArray[np.bool_]]) -> Iterator[pa.Table]:
+        start = 0
+        for table in self.batches:
+            chosen = known_targets(table[self.target]) & choose(row_hash(start, table.num_rows, self.seed), start)
+            start += table.num_rows
+            if chosen.any():
+                yield table.filter(pa.array(chosen))
 
 
 def known_targets(column: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -107,8 +118,17 @@ class Reservoir:
         table = _join([part[0] for part in self._parts]).filter(pa.array(keep)).combine_chunks()
         self._parts, self._kept = [(table, hashes[keep], numbers)], len(numbers)
 
+    @property
+    def last(self) -> np.uint64 | None:
+        """The highest hash that is in the sample, or would be; None where there are no rows."""
+        return self._highest if self._parts else None
+
     def table(self) -> tuple[pa.Table, NDArray[np.int64]]:
-        """Return the sample in the order of the data, and the numbers of its rows."""
+        """Return the sample in the order of the data, and the numbers of its rows.
+
+        Raises:
+            DataError: there are no rows.
+        """
         if not self._parts:
             raise DataError("the table has no rows with a target to learn from.")
         self._prune()
@@ -123,40 +143,71 @@ def _join(tables: list[pa.Table]) -> pa.Table:
         raise DataError(f"parts of the data differ in their columns: {str(error).splitlines()[0]}") from error
 
 
-def take_survey(batches: Batches, target: str | None, *, seed: int) -> Survey:
+def take_survey(batches: Batches, target: str | None, *, seed: int, held_out: int = 0) -> Survey:
     """Read all rows once.
+
+    Args:
+        held_out: how many rows at most no model shall see, of one in twenty.
 
     Raises:
         DataError: there is no such target, or no row has one.
     """
-    sample = held = None
+    began = time.monotonic()
+    sides: tuple[Reservoir, ...] = ()
     levels: dict[str, Counter[str]] = {}
     labels: Counter[Any] = Counter()
     first: dict[Any, tuple[int, pa.Table]] = {}
-    rows = learnable = 0
+    rows = known_rows = 0
     for table in batches:
         target = _check_target(table, target)
-        if sample is None or held is None:
-            sample, held = (Reservoir(size) for size in _sizes(table, batches.limit))
+        sides = sides or tuple(Reservoir(size) for size in (*_sizes(table, batches.limit), held_out))
         hashes, numbers = row_hash(rows, table.num_rows, seed), np.arange(rows, rows + table.num_rows)
-        known, out = known_targets(table[target]), is_held_out(hashes)
-        for reservoir, chosen in ((sample, known & ~out), (held, known & out)):
-            # The hash's lower digits decided who is held out; the order within each side follows the others.
-            reservoir.add(table.filter(pa.array(chosen)), hashes[chosen] // np.uint64(HELD_OUT), numbers[chosen])
+        known = known_targets(table[target])
+        watched = known & side(hashes, WATCHED)
+        out = known & side(hashes, HELD_OUT) if held_out else np.zeros_like(known)
+        for reservoir, chosen in zip(sides, (known & ~watched & ~out, watched, out), strict=True):
+            part = table.select([target]) if reservoir is sides[2] else table
+            reservoir.add(part.filter(pa.array(chosen)), order(hashes[chosen]), numbers[chosen])
         _count_levels(levels, table, target)
-        _count_labels(labels, first, table, target, rows, known & ~out)
+        _count_labels(labels, first, table, target, rows, known)
         rows += table.num_rows
-        learnable += int((known & ~out).sum())
-    if sample is None or held is None or target is None:
+        known_rows += int(known.sum())
+    if not sides or target is None:
         raise DataError("the table has no rows.")
-    drawn, numbers = sample.table()
     if len(labels) > MAX_CLASSES:
         labels.clear()
-    drawn = _with_rare(drawn, numbers, first if labels else {}, target)
+    sides[2].size = min(held_out, int(HELD_OUT_SHARE * batches.limit / (8 * (len(labels) + 3))))
+    drawn = _draw(sides, first if labels else {}, target, known_rows)
     pa.default_memory_pool().release_unused()
-    log.info("%d rows, of which %d are the sample to search on", rows, drawn.num_rows)
-    apart = held.table()[0] if held._parts else drawn.slice(0, 0)
-    return Survey(batches, target, seed, drawn, apart, rows, learnable, levels, labels)
+    seconds = time.monotonic() - began
+    log.info(
+        "%d rows, of which %d are the sample to search on and %d are held out",
+        rows, drawn["sample"].num_rows, drawn["held_out"],
+    )  # fmt: skip
+    return Survey(
+        batches, target, seed, rows=rows, known=known_rows, seconds=seconds, levels=levels, labels=labels, **drawn
+    )
+
+
+def _draw(
+    sides: tuple[Reservoir, ...], first: Mapping[Any, tuple[int, pa.Table]], target: str, known: int
+) -> dict[str, Any]:
+    """Return fates, sample, watched, held_out and learnable of a survey."""
+    (sample, numbers), nothing = sides[0].table(), np.empty(0, dtype=np.int64)
+    there = set(sample[target].to_pylist()) if first else set()
+    rare = [(number, row) for value, (number, row) in first.items() if value not in there]
+    learned = np.array([number for number, _ in rare], dtype=np.int64)
+    sample, numbers = _join([sample, *(row for _, row in rare)]), np.concatenate([numbers, learned])
+    watched, places = sides[1].table() if sides[1].last is not None else (sample.slice(0, 0), nothing)
+    apart = ~np.isin(places, learned)
+    watched, places = watched.filter(pa.array(apart)), places[apart]
+    held_out = len(np.setdiff1d(sides[2].table()[1], learned)) if sides[2].last is not None else 0
+    fates = Fates(sides[1].last, sides[2].last, learned)
+    if sample.num_rows >= known - held_out - watched.num_rows:  # then there will be no fits on more rows
+        sample = _join([sample, watched]).take(np.argsort(np.concatenate([numbers, places])))
+        watched, fates = watched.slice(0, 0), replace(fates, watched=None)
+    learnable = known - held_out - watched.num_rows
+    return {"fates": fates, "sample": sample, "watched": watched, "held_out": held_out, "learnable": learnable}
 
 
 def _check_target(table: pa.Table, target: str | None) -> str:
@@ -169,10 +220,10 @@ def _check_target(table: pa.Table, target: str | None) -> str:
 
 
 def _sizes(table: pa.Table, limit: int) -> tuple[int, int]:
-    """Return the rows of the sample and of those held out that the limit allows."""
+    """Return the rows of the sample and of those watched that the limit allows."""
     each = max(table.nbytes / table.num_rows, 8 * table.num_columns)
     size = max(1000, int(limit / (EXPANSION * each)))
-    return size, min(MOST_HELD, max(200, size // 3))
+    return size, min(MOST_WATCHED, max(100, size // 6))
 
 
 def _count_levels(levels: dict[str, Counter[str]], table: pa.Table, target: str) -> None:
@@ -194,7 +245,7 @@ def _count_labels(
     table: pa.Table,
     target: str,
     start: int,
-    learnable: NDArray[np.bool_],
+    known: NDArray[np.bool_],
 ) -> None:
     """Count labels as long as they are few, and keep a row of each."""
     if len(labels) > MAX_CLASSES:
@@ -210,15 +261,5 @@ def _count_labels(
         return
     values = column.to_pylist() if set(labels) - set(first) else []
     for place, value in enumerate(values):
-        if learnable[place] and value not in first:
+        if known[place] and value not in first:
             first[value] = start + place, table.slice(place, 1)
-
-
-def _with_rare(
-    sample: pa.Table, numbers: NDArray[np.int64], first: dict[Any, tuple[int, pa.Table]], target: str
-) -> pa.Table:
-    """Return the sample with a row of each label that it lacks."""
-    there = set(sample[target].to_pylist()) if first else set()
-    drawn = set(numbers.tolist()) if first else set()
-    extra = [row for value, (number, row) in first.items() if value not in there and number not in drawn]
-    return _join([sample, *extra]) if extra else sample

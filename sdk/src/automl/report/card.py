@@ -20,9 +20,11 @@ def card(model: Model) -> str:
     scores, rows = model.info.get("scores", {}), model.info.get("rows")
     members = len(model.predictor.parts) + len(model.predictor.opaque)
     top = list(model.feature_importance().items())[:TOP]
+    held_out = f"{model.info.get('held_out_rows', 0):,} held-out rows"
     facts = {
         "task": model.task + (f" of {len(model.classes_)} classes" if len(model.classes_) > 2 else ""),
         model.metric: f"{number(scores['out_of_fold'], 5)} out of fold" if "out_of_fold" in scores else "",
+        f"on {held_out}": number(scores.get("held_out"), 5),
         "fitted to": f"{rows:,} rows of {len(model.names)} columns" if rows else f"{len(model.names)} columns",
         "members": f"{members}, {model.predictor.trees:,} trees",
         "relies on": ", ".join(f"{name} {share:.0%}" for name, share in top),

@@ -109,6 +109,8 @@ def _tiles(model: Model, judged: Sequence[Judged], size: int) -> list[tuple[str,
     chosen = model.info.get("scores", {}).get("out_of_fold")
     if not any(part.name == OUT_OF_FOLD for part in judged) and chosen is not None:
         tiles.insert(0, (f"{model.metric}, {OUT_OF_FOLD}", number(chosen), ""))
+    if (later := model.info.get("scores", {}).get("held_out")) is not None:
+        tiles.append((f"{model.metric}, held out", number(later), f"of {model.info['held_out_rows']:,} rows"))
     trials = sum(row["name"] != "ensemble" for row in model.leaderboard())
     rows, seconds = model.info.get("rows"), model.info.get("seconds")
     tiles.append(("rows", number(rows, 7), f"{len(model.names)} columns"))

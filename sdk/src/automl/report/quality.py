@@ -27,21 +27,23 @@ def quality_section(model: Model, judged: Sequence[Judged]) -> Section:
             ("The model's file holds no out-of-fold predictions: it was written before there were any, or nothing could be "
             "fitted. Give rows with a known target as data.")
         ])  # fmt: skip
-    metrics = metrics_of(model)
+    metrics, scores = metrics_of(model), model.info.get("scores", {})
     if model.task != REGRESSION and len(model.classes_) > 50:
         metrics = metrics[:1]
-    head = ["metric", *(f"{rows.name}, {len(rows):,} rows" for rows in judged)]
-    rows = [[metric.name, *(str(part.score(metric)) for part in judged)] for metric in metrics]
+    head = ["metric", *(f"{part.name}, {len(part):,} rows" for part in judged)]
+    cells = [[metric.name, *(str(part.score(metric)) for part in judged)] for metric in metrics]
     text = ["In brackets: 95 % intervals, from resampled rows."]
-    if len(judged) == 1 and judged[0].name == OUT_OF_FOLD:
+    if len(judged) == 1 and judged[0].name == OUT_OF_FOLD and "held_out" not in scores:
         text.append("No held-out rows were given: the model was chosen by the rows that it is judged by here.")
     if judged[0].name == OUT_OF_FOLD and len(judged[0]) < model.info.get("rows", 0):
         text.append("Out-of-fold figures are of a random sample of the training rows.")
+    if (rows := model.info.get("held_out_rows", 0)) and "held_out" in scores:
+        text.append(f"The model scores {scores['held_out']:.4g} by {model.metric} on {rows:,} rows that no model saw.")
     if model.info.get("origin", {}).get("weighted"):
         text.append("The fit weighed rows; here each row counts once.")
     last = judged[-1]
     figures = number_figures(judged) if model.task == REGRESSION else class_figures(judged)
-    tables = [Table(head, rows), *([] if model.task == REGRESSION else class_tables(last))]
+    tables = [Table(head, cells), *([] if model.task == REGRESSION else class_tables(last))]
     return Section("How good it is", text, tables, figures)
 
 

@@ -24,7 +24,7 @@ MAX_CLASSES = 20
 
 def data_section(model: Model, judged: Judged | None) -> Section:
     """Describe the training table: its columns, what is missing, the target, and what was left out."""
-    text = [_rows(model)]
+    text = [_rows(model), *_fates(model)]
     text += [f"{note}." for note in model.info.get("notes", ())]
     tables = []
     if model.schema is not None:
@@ -41,7 +41,22 @@ def _rows(model: Model) -> str:
     rows, columns = model.info.get("rows"), len(model.names)
     source = model.info.get("origin", {}).get("data")
     known = f"{rows:,} rows" if rows else "An unknown number of rows"
+    if "fates" in model.info:
+        known = f"The search learned from a sample of {known}"
     return f"{known} of {columns} columns{f' from {source}' if source else ''}; the target is {model.target!r}."
+
+
+def _fates(model: Model) -> list[str]:
+    """Say what became of each row of a table that was read in batches."""
+    fates = model.info.get("fates")
+    if not fates:
+        return []
+    uses = {
+        "learned": "were learned from", "watched": "ended fits and weighed models", "held_out": "were held out",
+        "without_target": "have no target", "unused": "were not used",
+    }  # fmt: skip
+    told = ", ".join(f"{fates[name]:,} {use}" for name, use in uses.items() if fates[name])
+    return [f"The table was read in batches, {model.info['all_rows']:,} rows in all: {told}."]
 
 
 def _describe(item: Input, share: float | None) -> list[str]:

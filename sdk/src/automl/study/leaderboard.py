@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Leaderboard", "make_leaderboard"]
 
 SHOWN = ("rank", "name", "score", "weight", "seconds", "rounds", "view", "state")
+LARGE = ("rows", "held_out", "held_out_rows")  # where the table was read in batches
 
 
 class Leaderboard(Sequence[Mapping[str, Any]]):
@@ -23,7 +24,8 @@ class Leaderboard(Sequence[Mapping[str, Any]]):
     params.
 
     `score` is out of fold, in the metric's own direction; `weight` is the share in the ensemble; `elapsed` is the seconds
-    from the study's start to the trial's end.
+    from the study's start to the trial's end. Of a table that was read in batches also: rows, that a model learned from;
+    and of the ensemble held_out, its score on rows that no model saw, and held_out_rows, how many.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -51,7 +53,7 @@ class Leaderboard(Sequence[Mapping[str, Any]]):
     def _shown(self) -> tuple[str, ...]:
         """Return the columns to show: those of several targets tell which one, and by which metric."""
         if not self.rows or "target" not in self.rows[0]:
-            return SHOWN
+            return *SHOWN, *(name for name in LARGE if any(name in row for row in self.rows))
         return ("target", *(() if self.metric != "score" else ("metric",)), *SHOWN)
 
     def __repr__(self) -> str:
