@@ -112,7 +112,11 @@ def environment(objects: list[dict[str, Any]], container: dict[str, Any]) -> dic
         one(objects, "ConfigMap", source["configMapRef"]["name"])["data"] for source in container.get("envFrom", ())
     ]
     found = {name: value for data in maps for name, value in data.items()}
-    return found | {item["name"]: item.get("value", "") for item in container.get("env", ())}
+    for item in container.get("env", ()):
+        place = item.get("valueFrom", {}).get("configMapKeyRef")
+        chosen = one(objects, "ConfigMap", place["name"])["data"][place["key"]] if place else item.get("value", "")
+        found[item["name"]] = chosen
+    return found
 
 
 # ---- each object by itself
@@ -308,6 +312,7 @@ def test_variables_are_settings(objects, tmp_path: Path, monkeypatch: pytest.Mon
             if not host.installed(plugin):
                 continue  # its own tests know its settings
             models = [provider.settings() for _, _, provider in host.describe(plugin) if provider.settings is not None]
+            models += host.listener_settings(plugin)
             validate_block(plugin, models[0], block)
         for key in names:
             monkeypatch.delenv(key)

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("automl_drift")
 pytest.importorskip("automl_prometheus")
 
+from automl.retrain.following import summarise
 from automl_core import Event
 from automl_drift.monitor import DriftMonitor
 from automl_prometheus.monitor import PrometheusMonitor
@@ -46,6 +47,8 @@ def exported() -> set[str]:
         statistics = {"edges": [0.0, 1.0, 2.0], "counts": [500, 500]}
         schema = {"rows": 1000, "inputs": [{"name": "x", "kind": "number", "statistics": statistics}]}
         inputs = {"x": np.linspace(0, 2, 200)}
+        comparison = {"metric": "accuracy", "champion": 0.9, "challenger": 0.8}
+        decision = Event("retraining", 0.0, {"stage": "rejected", "run": "r", "comparison": comparison})
         events = [
             Event("model", time.time(), {"model": "m", "version": "1", "schema": schema, "scores": {"accuracy": 0.9}}),
             Event(
@@ -54,6 +57,7 @@ def exported() -> set[str]:
                 {"model": "m", "version": "1", "seconds": [0.1], "rows": 200, "hits": 1, "inputs": inputs},
             ),
             Event("degradation", 0.0, {"model": "m"}),
+            Event("retraining", 0.0, {"model": "m", **summarise([decision])}),
         ]
         for event in events:
             drift.emit(event)

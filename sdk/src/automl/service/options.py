@@ -25,7 +25,8 @@ class ServiceOptions:
         local_rows: how many rows the cache in this process keeps at most; 0 for none.
         batch_above: seconds; a model whose single prediction takes longer is run in batches of what has queued up while
             the last one ran. There is no waiting for a batch to fill.
-        reload_seconds: how often files and aliases of models, and the journal of retraining, are looked at; 0 for never.
+        reload_seconds: how often files and aliases of models are looked at, and, a twelfth as often, the journal of
+            retraining; 0 for never.
         sample_rows: how many rows at most an event carries to monitors.
         max_events: how many requests wait for monitors before some are dropped.
         ledger: a file that keeps inputs and predictions until their truth comes, for monitors and later fits; empty for

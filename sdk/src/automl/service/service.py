@@ -213,7 +213,7 @@ class PredictionService(Component):
             self.plugins.ready()
             self.monitors = self.plugins.build_all("monitor", self.plugins.settings.monitors)
             self.alerts = Alerts(self.monitors, self.plugins)
-            seconds = self.options.reload_seconds
+            seconds = 12 * self.options.reload_seconds
             self._follower = Follower.of_settings(self.plugins, self.monitors.values(), seconds=seconds)
             # The cache in this process is always there: "memory" would be a second one of the same kind.
             if self.known.second is None and self.plugins.settings.cache != "memory":
