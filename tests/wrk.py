@@ -31,6 +31,14 @@ function request()
   return wrk.format("POST", os.getenv("TARGET"), {["content-type"] = "application/json"}, bodies[next])
 end
 """
+# Between an answer and the next request of a connection: milliseconds, evenly spread from 0 to twice the mean.
+PAUSES = """
+local seed, bound = 1, 2 * tonumber(os.getenv("PAUSE"))
+function delay()
+  seed = (seed * 16807) % 2147483647
+  return math.floor(bound * seed / 2147483647 + 0.5)
+end
+"""
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -110,16 +118,22 @@ class Measured:
     worst: float
 
 
-def load(folder: Path, server: Running, bodies: str, connections: int, *, path: str = "/predict") -> Measured:
-    """Load a server from the second core with the requests in a file of `folder`."""
+def load(
+    folder: Path, server: Running, bodies: str, connections: int, *, path: str = "/predict", pause: float = 0.0
+) -> Measured:
+    """Load a server from the second core with the requests in a file of `folder`.
+
+    Args:
+        pause: seconds on average between an answer and the next request of a connection.
+    """
     if shutil.which("wrk") is None:
         pytest.skip("needs wrk: apt-get install wrk")
-    (folder / "load.lua").write_text(SCRIPT)
+    (folder / "load.lua").write_text(SCRIPT + (PAUSES if pause else ""))
     before = server.used()
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(folder / "load.lua")]
     done = subprocess.run(
         pinned([*command, f"http://127.0.0.1:{server.port}"], 1),
-        env={**os.environ, "BODIES": str(folder / bodies), "TARGET": path}, capture_output=True, text=True, check=True,
+        env={**os.environ, "BODIES": str(folder / bodies), "TARGET": path, "PAUSE": str(1e3 * pause)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "Non-2xx" not in done.stdout, done.stdout
     rate, requests = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout), re.search(r"(\d+) requests in", done.stdout)

@@ -85,7 +85,8 @@ def servers(folder: Path) -> Iterator[dict[str, Running]]:
     ours = {"AUTOML_MODEL_URI": str(folder / "m.automl"), "AUTOML_SERVER_LOCAL_ROWS": "0"}
     # The page's counts, request ids and limits are always on; these add to them.
     features = {"AUTOML_MONITORS": "drift,prometheus", "AUTOML_DIRECTORY": str(folder / "state")}
-    ceiling, plain, full = free_port(), free_port(), free_port()
+    ceiling, plain, full, cached = (free_port() for _ in range(4))
+    kept = {"AUTOML_SERVER_CACHE": "always", "AUTOML_SERVER_LOCAL_ROWS": "100000"}
     serve = [sys.executable, "-m", "automl.serving"]
     with ExitStack() as stack:
         yield {
@@ -97,6 +98,9 @@ def servers(folder: Path) -> Iterator[dict[str, Running]]:
             ),
             "all features": stack.enter_context(
                 running(folder, serve, full, ready="/health/ready", AUTOML_PORT=str(full), **ours, **features)
+            ),
+            "cached": stack.enter_context(
+                running(folder, serve, cached, ready="/health/ready", AUTOML_PORT=str(cached), **{**ours, **kept})
             ),
         }
 
@@ -122,3 +126,17 @@ def test_hundred_rows(servers: dict[str, Running], folder: Path) -> None:
     ceiling = load(folder, servers["ceiling"], "hundred", 8)
     print()
     tell("100 rows, 8 connections, ours", load(folder, servers["ours"], "hundred", 8), ceiling, 100)
+
+
+def test_latency_below_the_highest_rate(servers: dict[str, Running], folder: Path) -> None:
+    """At 70 % of the highest rate: with the cache off, and with what is asked again and again in the cache."""
+    connections = 64
+    print()
+    for name in ("ours", "all features", "cached"):
+        highest = load(folder, servers[name], "single", connections)
+        pause = connections / (0.7 * highest.rate) - connections / highest.rate / 4
+        paced = load(folder, servers[name], "single", connections, pause=pause)
+        print(
+            f"single rows, {connections} connections, {name}: p50 {1e3 * paced.median:.2f} ms, p99 {1e3 * paced.worst:.2f} ms"
+            f" at {paced.rate:,.0f} requests/s, {100 * paced.rate / highest.rate:.0f} % of the highest rate"
+        )

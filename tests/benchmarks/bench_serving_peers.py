@@ -84,6 +84,32 @@ class Trees:
     def predict(self, rows: list[list[float]]) -> list[float]:
         return self.booster.predict(np.array(rows), num_threads=1).tolist()
 """
+RAY_SERVE = """
+import signal
+import sys
+import lightgbm as lgb
+import numpy as np
+import ray
+from ray import serve
+
+text = open("m.txt").read()
+
+@serve.deployment(max_ongoing_requests=100, ray_actor_options={"num_cpus": 1})
+class Trees:
+    def __init__(self):
+        self.booster = lgb.Booster(model_str=text)
+    async def __call__(self, request):
+        if request.method == "GET":
+            return True
+        rows = (await request.json())["rows"]
+        return {"predictions": self.booster.predict(np.array(rows), num_threads=1).tolist()}
+
+if __name__ == "__main__":
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.run(Trees.bind())
+    signal.pause()
+"""
 MLSERVER = {
     "settings.json": '{"http_port": %d, "grpc_port": %d, "metrics_port": %d, "parallel_workers": 0, "host": "127.0.0.1", "debug": false}',
     "model-settings.json": '{"name": "m", "implementation": "mlserver_lightgbm.LightGBMModel", "parameters": {"uri": "./m.bst"}}',
@@ -108,6 +134,7 @@ class Peer:
     prepare: str = ""
 
 
+ALONE = {"OMP_NUM_THREADS": "1", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}
 LIGHTGBM = ("lightgbm", "numpy")
 PEERS = {
     "FastAPI": Peer(
@@ -120,6 +147,10 @@ PEERS = {
     "BentoML": Peer(
         ("bentoml", *LIGHTGBM), "{bin}/bentoml serve bento:Trees --port {port} --host 127.0.0.1", "/readyz",
         files=(("bento.py", BENTOML),),
+    ),
+    # Its proxy and its replica are two processes: they share the one core that each server gets here.
+    "Ray Serve": Peer(
+        ("ray[serve]", *LIGHTGBM), "{python} ray_serve.py {port}", "/predict", files=(("ray_serve.py", RAY_SERVE),)
     ),
     "MLServer": Peer(
         ("mlserver", "mlserver-lightgbm", "uvloop<0.22", *LIGHTGBM), "{bin}/mlserver start .", "/v2/health/ready",
@@ -204,7 +235,7 @@ def make_environment(name: str, packages: tuple[str, ...]) -> Path:
     """Return the folder of programs of an environment with these packages; skip where they cannot be installed."""
     if shutil.which("uv") is None:
         pytest.skip("needs uv")
-    place = Path(tempfile.gettempdir(), "automl-peers", name.lower())
+    place = Path(tempfile.gettempdir(), "automl-peers", name.lower().replace(" ", "-"))
     python = place / "bin/python"
     commands = [] if python.exists() else [["uv", "venv", "--quiet", "--python", sys.executable, str(place)]]
     commands.append(["uv", "pip", "install", "--quiet", "--python", str(python), *packages])
@@ -228,7 +259,7 @@ def test_peer(folder: Path, ours: dict[tuple[int, int], Measured], name: str) ->
         subprocess.run([str(programs / "python"), "-c", peer.prepare], cwd=folder, check=True, capture_output=True)
     command = peer.command.format(python=programs / "python", bin=programs, port=port).split()
     path = f"{programs}:{Path('/usr/bin')}:{Path('/bin')}"
-    with running(folder, command, port, ready=peer.ready, PATH=path, OMP_NUM_THREADS="1") as server:
+    with running(folder, command, port, ready=peer.ready, PATH=path, **ALONE) as server:
         print()
         for rows, connections in SHAPES:
             measured = load(folder, server, f"{peer.bodies}-{rows}", connections, path=peer.path)
