@@ -177,7 +177,7 @@ class AutoML:
         plugins = Plugins(self._settings(), threads=self._threads())
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
-        from automl.large.fit import finish_large, search_clock, survey_large
+        from automl.large.fit import finish_large, sample_large, search_clock, survey_large
         from automl.prepare import prepare, to_model
         from automl.study.run import run_study
         from automl.tracking.files import write_files
@@ -194,24 +194,20 @@ class AutoML:
             rows=0 if survey is None else survey.rows,
             monotone=self.monotone or {},
         )
+        searching = clock if survey is None else search_clock(clock, survey)
+        if survey is not None:
+            table = sample_large(self, survey, table, plugins, given=given, clock=searching)
         problem = self._problem(table, warm_start)
         outcome = run_study(
-            problem,
-            plugins,
-            clock if survey is None else search_clock(clock, survey),
-            threads=self._threads(),
-            optimizer=self.optimizer,
+            problem, plugins, searching, threads=self._threads(), optimizer=self.optimizer,
             files=partial(write_files, table),
-        )
+        )  # fmt: skip
         self.study_: Study = outcome.study
         self.outcome_: Outcome = outcome
         self._plugins = plugins
         self.model_: Any = to_model(table, outcome)
         if survey is not None:
-            finish_large(
-                self.model_, survey, table, outcome, plugins,
-                given=given, metric=problem.metric, clock=clock, threads=self._threads(),
-            )  # fmt: skip
+            finish_large(self, survey, table, outcome, plugins, given=given, clock=clock)
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         self.model_.info["origin"] = describe_origin(
             data, arguments, plugins, key=table.data.key, weighted=table.data.weight is not None
@@ -261,6 +257,7 @@ class AutoML:
             groups=table.groups,
             time=table.time,
             start=() if warm_start is None else members_of(warm_start, table.coder.task),
+            curve=table.curve,
         )
 
     def _check(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Prepared:
     Attributes:
         groups: int64 (rows,) or None. time: anything sortable (rows,) or None.
         table: the rows that are learned from, without the target.
+        curve: how many rows of a larger table the search needs, see `automl.large.curve`; empty where nobody asked.
     """
 
     data: Data
@@ -46,6 +47,7 @@ class Prepared:
     groups: NDArray[np.int64] | None
     time: NDArray[Any] | None
     table: pa.Table
+    curve: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -187,6 +189,7 @@ def to_model(prepared: Prepared, outcome: Outcome) -> Model:
             "curves": shipment.curves,
             "warnings": [*coder.notes, *outcome.warnings],
             "notes": [*dropped, *notes],
+            **({"sample_curve": dict(prepared.curve)} if prepared.curve else {}),
         },
         evidence=_evidence(prepared, outcome),
     )

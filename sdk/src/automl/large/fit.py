@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.large.batches import open_batches
+from automl.large.curve import choose_sample
 from automl.large.judge import score_held_out, tell_fates
 from automl.large.refit import learn_from_all
 from automl.large.survey import Survey, take_survey
+from automl.metrics import resolve_metric
 from automl.study.clock import Clock
 from automl_core import DataError
 
 if TYPE_CHECKING:
     from automl.engine import AutoML
-    from automl.metrics import Metric
-    from automl.model import Model
     from automl.prepare import Prepared
     from automl.study.problem import Outcome
     from automl_core import Plugins
 
-__all__ = ["finish_large", "search_clock", "survey_large"]
+__all__ = ["finish_large", "sample_large", "search_clock", "survey_large"]
 
 SEARCH_SHARE = 0.6  # of the time after the survey; the rest is for fits on all rows
 PASS_SHARE = 1.5  # of the seconds of the survey, that reading all rows again and predicting some takes
@@ -59,22 +59,39 @@ def search_clock(clock: Clock, survey: Survey) -> Clock:
     return Clock(clock.elapsed + SEARCH_SHARE * (clock.limit - clock.elapsed), clock.started)
 
 
+def sample_large(
+    engine: AutoML, survey: Survey, prepared: Prepared, plugins: Plugins, *, given: Mapping[str, Any], clock: Clock
+) -> Prepared:
+    """Return as many rows of the sample as a search by this clock needs; all where they are all that is learned from."""
+    if survey.complete or _ordered(given):
+        return prepared
+    learners = plugins.build_all("learner", plugins.settings.learners)
+    try:
+        return choose_sample(
+            prepared, survey, learners, metric=resolve_metric(engine.metric, prepared.coder.task), clock=clock,
+            seed=engine.seed, threads=plugins.threads,
+        )  # fmt: skip
+    finally:
+        for learner in learners.values():
+            learner.close()
+
+
 def finish_large(
-    model: Model,
+    engine: AutoML,
     survey: Survey,
     prepared: Prepared,
     outcome: Outcome,
     plugins: Plugins,
     *,
     given: Mapping[str, Any],
-    metric: Metric,
     clock: Clock,
-    threads: int,
 ) -> None:
     """Let the best configurations learn from all rows, and score the model on the held-out ones.
 
     Where groups or time order the rows, the sample is all that is learned from, and no row is held out.
     """
+    model, threads = engine.model_, plugins.threads
+    metric = resolve_metric(engine.metric, model.task)
     if not (survey.complete or _ordered(given)):
         learners = plugins.build_all("learner", plugins.settings.learners)
         learn_from_all(

@@ -21,6 +21,11 @@ __all__ = ["tried_section"]
 
 SHOWN = 25
 MAX_SETTINGS = 120
+ENDED = {
+    "noise": "More would gain no more than noise.",
+    "memory": "There is no room for more.",
+    "time": "There was no time for more.",
+}
 
 
 def tried_section(model: Model) -> Section:
@@ -35,8 +40,22 @@ def tried_section(model: Model) -> Section:
     if len(board) > SHOWN:
         text.append(f"The first {SHOWN} of {len(board)} rows:")
     head = ("model", model.metric, "weight", "seconds", "rounds", "columns as", "state", "configuration")
+    tables = [Table(head, [_row(row) for row in board[:SHOWN]]), *_sample_curve(model)]
     figures = [figure for figure in (_budget(model, trials), *_curves(model)) if figure is not None]
-    return Section("What was tried", text, [Table(head, [_row(row) for row in board[:SHOWN]])], figures)
+    return Section("What was tried", text, tables, figures)
+
+
+def _sample_curve(model: Model) -> list[Table]:
+    """Tell why the search learned from so many rows of a table that was read in batches."""
+    curve = model.info.get("sample_curve")
+    if not curve:
+        return []
+    head = ("rows", "loss", "gain", "within noise up to", "seconds")
+    rows = [
+        [number(point.get(name), 7) for name in ("rows", "loss", "gain", "noise", "seconds")]
+        for point in curve["points"]
+    ]
+    return [Table(head, rows, 0, f"How many rows the search needs: it took the last. {ENDED[curve['ended']]}")]
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:

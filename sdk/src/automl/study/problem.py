@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Problem:
         groups: int64 (rows,), rows of one group stay together. time: anything sortable (rows,).
         predict_time_limit: microseconds a row; None takes it from `quality`.
         start: what is fitted before the portfolios of the learners.
+        curve: how the number of rows was chosen, for the record.
     """
 
     data: Data
@@ -43,6 +44,7 @@ class Problem:
     groups: NDArray[np.int64] | None = None
     time: NDArray[Any] | None = None
     start: tuple[Proposal, ...] = ()
+    curve: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

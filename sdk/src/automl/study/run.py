@@ -211,7 +211,7 @@ class _Runner:
             classes=tuple(str(label) for label in problem.classes),
             learners=tuple(self.learners),
             time_limit=self.clock.limit,
-            settings={"data": problem.data.key},
+            settings={"data": problem.data.key, **({"sample_curve": problem.curve} if problem.curve else {})},
         )
 
     # ---- what to try
