@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -65,6 +66,7 @@ def test_false_alarms_stay_below_the_rate_asked_for(features: int, batch: int, r
         is not None
         for seed in range(runs)
     )
+    print(f"{alarms} of {runs} runs with a false alarm, {0.1 * runs:.0f} allowed on average")
     assert alarms <= 0.1 * runs + 3 * np.sqrt(runs * 0.1 * 0.9)
 
 
@@ -108,6 +110,22 @@ def test_slow_drift_that_the_pool_follows_is_seen_against_the_frozen_reference()
     assert watch.status == DRIFT
 
 
+def test_state_of_a_feature_takes_at_most_two_kilobytes() -> None:
+    random = np.random.default_rng(14)
+    profiles = [Profile.of(f"f{i}", random.normal(size=2000)) for i in range(100)]
+    batch = {profile.name: random.normal(size=100) for profile in profiles}
+    first = Watch(profiles)
+    first.add(first.count(batch, 100), 100)  # what is loaded once is no feature's
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    watch = Watch(profiles)
+    for _ in range(50):
+        watch.add(watch.count(batch, 100), 100)
+    state = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert state / len(profiles) <= 2000
+
+
 def levels(random: np.random.Generator, size: int, shares: dict[str, float]) -> list[str]:
     return random.choice(list(shares), size=size, p=list(shares.values())).tolist()
 
@@ -127,6 +145,21 @@ def test_categories(shares: dict[str, float], status: str) -> None:
     for _ in range(10):
         watch.add(watch.count({"level": levels(random, 1000, shares)}, 1000), 1000)
     assert watch.status == status
+
+
+def test_delay_of_a_new_category() -> None:
+    delays = []
+    for seed in range(9):
+        random = np.random.default_rng(seed)
+        watch = Watch([Profile.of("level", levels(random, 2000, {"a": 0.5, "b": 0.3, "c": 0.2}))])
+        shares = {"a": 0.5, "b": 0.3, "c": 0.2}
+        while watch.since is None and watch.rows < 8000:
+            changed = {"a": 0.45, "b": 0.3, "c": 0.2, "new": 0.05} if watch.rows >= 4000 else shares
+            watch.add(watch.count({"level": levels(random, 100, changed)}, 100), 100)
+        delays.append((watch.rows - 4000) / 100)
+    print(f"median delay: {statistics.median(delays)} batches")
+    assert min(delays) > 0
+    assert statistics.median(delays) <= 3
 
 
 def test_one_unseen_value_in_a_thousand_is_silent() -> None:

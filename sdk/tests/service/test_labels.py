@@ -65,6 +65,15 @@ def test_label_of_an_unknown_request_is_forgotten_and_counted(ledger: Ledger, mo
     assert ledger.unknown == 1
 
 
+def test_label_after_a_clock_was_set_back_has_no_negative_age(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.record([made("a", when=time.time())])
+    earlier = time.time() - 86_400
+    monkeypatch.setattr("automl.service.ledger.time", lambda: earlier)
+    counts, joined = ledger.label([("a", ["yes"])])
+    assert counts["joined"] == 1
+    assert joined[0].age == 0
+
+
 @pytest.mark.parametrize(
     ("said", "label", "kept"), [(1, "1", 1), (0, 1.0, 1), (2.5, "3", 3.0), ("yes", 1, "1"), (True, False, False)]
 )

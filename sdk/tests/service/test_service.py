@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event as Flag
 from typing import Any
 
 import numpy as np
 import pytest
 
 from automl.predictor import Opaque, Predictor
-from automl.service import Expired, Overloaded, PredictionService, ServiceOptions, Unknown
+from automl.service import Expired, Overloaded, PredictionService, ServiceOptions, Unknown, events
 from automl.service.answers import TooManyRows
 from automl.service.rows import RowCache
 from automl_core import Cache, DataError, Event, Monitor, SettingsError
@@ -378,6 +379,28 @@ def test_monitor_that_raises_hurts_nobody(serve, model, rows) -> None:
     service.predict(rows[0])
     service.close()
     assert [event.name for event in broken.events] == ["model", "prediction"]
+
+
+def test_monitor_that_hangs_holds_up_no_prediction_and_no_shutdown(
+    serve, model, rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PATIENCE", 0.1)
+    hung, free = Flag(), Flag()
+
+    class Hanging(Monitor):
+        def emit(self, event: Event) -> None:
+            hung.set()
+            free.wait(60)
+
+    service = serve(model, max_events=3)
+    listening(service, Hanging())
+    assert hung.wait(60)
+    said = [service.predict(row).rows for row in rows[:10]]
+    assert not free.is_set()
+    service.close()
+    dropped = service.counters.totals()["dropped_events"]
+    free.set()
+    assert (sum(said), dropped) == (10, 7)
 
 
 # ---- parts

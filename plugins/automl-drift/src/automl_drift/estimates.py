@@ -76,7 +76,7 @@ class ConfidenceBased:
 
     Probabilities are calibrated by isotonic regression on the reference where that helps on its other half. The
     interval covers the sampling of the rows at hand and of the reference. It cannot see that the target means something
-    else than it did.
+    else than it did, unless it is told of `labelled` rows.
 
     Args:
         probability: of the positive class, out of fold or on held-out rows; never of rows that were trained on.
@@ -101,11 +101,14 @@ class ConfidenceBased:
         self.calibrated = _calibration_helps(p, y)
         self._calibrate = _isotonic(p, y) if self.calibrated else None
 
-    def estimate(self, probability: ArrayLike, *, separable: float | None = None) -> Estimate:
+    def estimate(
+        self, probability: ArrayLike, *, separable: float | None = None, labelled: tuple[float, float] | None = None
+    ) -> Estimate:
         """Estimate the score on rows without labels.
 
         Args:
             separable: `separability` of these rows' inputs from the reference's, where known.
+            labelled: interval of the score of the latest rows that have labels, such as `Score.interval`, where known.
 
         Raises:
             DataError: these are no probabilities.
@@ -116,7 +119,8 @@ class ConfidenceBased:
         draws = [self._draw(p, chance, random) for _ in range(DRAWS)]
         low, high = np.nanquantile(draws, [0.025, 0.975])
         outside = float(((p < self._p.min()) | (p > self._p.max())).mean())
-        return Estimate(self._metric(p, chance), float(low), float(high), _doubt(separable, outside))
+        reason = _doubt(separable, outside) or _contradiction((float(low), float(high)), labelled)
+        return Estimate(self._metric(p, chance), float(low), float(high), reason)
 
     def _draw(self, p: Floats, chance: Floats, random: np.random.Generator) -> float:
         if self._calibrate is not None:
@@ -207,6 +211,12 @@ def _doubt(separable: float | None, outside: float) -> str:
     if outside > 0.05:
         return f"{outside:.0%} of the probabilities lie outside the reference's range"
     return ""
+
+
+def _contradiction(estimated: tuple[float, float], labelled: tuple[float, float] | None) -> str:
+    if labelled is None or max(estimated[0], labelled[0]) <= min(estimated[1], labelled[1]):
+        return ""
+    return f"labels say otherwise: a score from {labelled[0]:.4g} to {labelled[1]:.4g}"
 
 
 def _probabilities(values: ArrayLike) -> Floats:

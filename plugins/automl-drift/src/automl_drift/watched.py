@@ -18,6 +18,7 @@ from automl_drift.watch import DRIFT, OK, Report, Watch
 __all__ = ["Watched"]
 
 TOLD = 20  # features of a summary
+MOST_LOSSES = 100_000  # that wait for a folder which cannot be written
 
 
 class Watched:
@@ -73,18 +74,21 @@ class Watched:
         if self.performance is not None:
             pairs = zip(predictions, truths, strict=True)
             self.losses += [self.performance.loss(said, truth) for said, truth in pairs]
+            del self.losses[:-MOST_LOSSES]
 
     def look(self) -> bool:
         """Hand on what was counted, bring watch and score up to date where this worker leads; tell whether labels came."""
         counts, rows, losses = self.counts, self.rows, self.losses
         if rows:
             self.counts, self.rows = {key: np.zeros_like(found) for key, found in counts.items()}, 0
-        self.losses = []
         batches: list[tuple[dict[str, Counts], int]] = [(counts, rows)] if rows else []
         if self.exchange is not None:
             if rows:
                 self.exchange.publish(counts, rows)
-            if losses and not self.exchange.send(losses):
+            sent = not losses or self.exchange.send(losses)
+        self.losses = []  # and not before: where the folder cannot be written, they wait
+        if self.exchange is not None:
+            if not sent:
                 raise OSError("too many labels wait for a worker that leads")
             if not self._lead(self.exchange):
                 return False

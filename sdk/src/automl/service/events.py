@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["EventPump", "Seen"]
 
 FLUSH = 0.1  # seconds between two flushes
+PATIENCE = 30.0  # seconds that `close` waits for monitors that hang
 log = logging.getLogger("automl.service")
 
 
@@ -107,7 +108,7 @@ class EventPump:
     def close(self) -> None:
         """Tell what is left, then end."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _work(self) -> None:
         while not self._stop.wait(FLUSH):

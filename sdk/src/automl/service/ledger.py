@@ -224,7 +224,7 @@ def _join(database: sqlite3.Connection, request: str, values: Sequence[Any]) -> 
     now = time()
     database.execute("UPDATE requests SET truths = ?, labelled = ? WHERE id = ?", (_dump(truths), now, request))
     known = [place for place, value in enumerate(truths) if value is not None]
-    return Joined(model, version, [predictions[i] for i in known], [truths[i] for i in known], now - moment)
+    return Joined(model, version, [predictions[i] for i in known], [truths[i] for i in known], max(0.0, now - moment))
 
 
 def _like(prediction: Any, value: Any) -> Any:
