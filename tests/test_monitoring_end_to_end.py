@@ -125,6 +125,11 @@ class Production:
     def score(self) -> float:
         return self.ask('automl_model_score{metric="accuracy"}')[0]
 
+    def outcomes(self, counts: dict[str, int]) -> bool:
+        """Wait until Prometheus counts the decisions of retraining so."""
+        query = 'automl_retrain_decisions_total{{model="loans",outcome="{}"}}'.format
+        return all(until(lambda o=o, n=n: self.ask(query(o)) == [n], f"{n} times {o}") for o, n in counts.items())  # type: ignore[misc]
+
     def version(self) -> str:
         return str(self.server.get("/models").json()[0]["version"])
 
@@ -224,6 +229,8 @@ def test_changed_world_is_seen_and_repaired_without_a_person(production: Product
     until(lambda: production.labelled_traffic(5, shift=1.0, turned=True).score() > 0.8, "the score's recovery")
     told = [(one["stage"], one["previous"], one["version"]) for one in production.decisions()]
     assert told == [("promoted", "1", "2")]
+    assert production.outcomes({"promoted": 1, "rejected": 0, "failed": 0})
+    assert production.ask("automl_retrain_challenger_score > automl_retrain_champion_score")
     production.automl("retrain", NAME, "--rollback")
     until(lambda: production.version() == before, "the return of the first champion")
 
@@ -238,6 +245,8 @@ def test_challenger_that_is_no_better_is_refused_and_the_champion_stays(producti
     production.label()
     (told,) = until(production.decisions, "a decision")
     assert told["stage"] == "rejected"
+    assert production.outcomes({"promoted": 0, "rejected": 1, "failed": 0})
+    assert production.ask('automl_retrain_in_a_row{outcome="rejected"}') == [1]
     assert production.champion() == "1"
     assert production.version() == before
     assert production.traffic(20, colours=("red", "green")) > 0.8
