@@ -112,6 +112,40 @@ def test_interrupt_leaves_nothing_half_started(tmp_path: Path) -> None:
     assert run(tmp_path, "status").exit_code == 1
 
 
+LEAVES_A_CHILD = """#!{python}
+import http.server, os, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+(address,) = (word.partition("=")[2] for word in sys.argv if word.startswith("--web.listen-address="))
+host, _, port = address.partition(":")
+server = http.server.HTTPServer((host, int(port)), Handler)
+server.serve_forever() if os.fork() == 0 else time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_part_keeps_its_port_though_the_one_that_was_killed_left_a_child_there(tmp_path: Path) -> None:
+    program = tmp_path / "prometheus"
+    program.write_text(LEAVES_A_CHILD.format(python=sys.executable))
+    program.chmod(0o755)
+    words, told = ("--without", "redis,mlflow"), {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    try:
+        assert run(tmp_path, "up", *words, **told).exit_code == 0
+        (before,) = json.loads(run(tmp_path, "status", "--json").stdout)
+        os.kill(before["pid"], signal.SIGKILL)
+        os.waitpid(before["pid"], 0)
+        assert run(tmp_path, "up", *words, **told).exit_code == 0
+        (after,) = json.loads(run(tmp_path, "status", "--json").stdout)
+    finally:
+        assert run(tmp_path, "down").exit_code == 0
+    assert (after["address"], after["state"]) == (before["address"], "up")
+    assert after["pid"] != before["pid"]
+
+
 def test_every_part_of_dask_is_on_loopback_alone(tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
     pytest.importorskip("distributed")

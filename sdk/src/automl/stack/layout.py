@@ -87,6 +87,7 @@ class Layout:
         if self.has("dask"):
             yield "AUTOML_EXECUTOR", "dask"
             yield "AUTOML_PLUGINS__DASK__ADDRESS", self.address("dask")
+            yield "AUTOML_PLUGINS__DASK__TIMEOUT", "10"  # seconds, of 60: this one is up, or will not come
         if self.has("ray") and self.has("dask"):
             yield "AUTOML_SEARCH", "raytune"
             yield "AUTOML_PLUGINS__RAYTUNE__RAY_ADDRESS", self.address("ray")

@@ -77,6 +77,7 @@ class Stack:
         with hold(self.folder), _interrupts() as told:
             state = State.read(self.folder)
             make_secrets(self.folder / "secrets")
+            self._end(Layout(self.folder, state), _dead(state))
             self._plan(state, wish)
             layout = Layout(self.folder, state)
             parts = parts_of(layout)
@@ -132,10 +133,8 @@ class Stack:
             raise ComponentUnavailable("nothing is left of the stack: install a part, or leave fewer out.")
         state.names = [*wanted, *(["dask-workers"] if "dask" in wanted else [])]
         ports = [port for name in state.names for port in ports_of(name)]
-        used = [name for name, record in state.parts.items() if alive(record.process)]
-        state.ports |= choose_ports(
-            ports, given=wish.ports, before=state.ports, used=[p for n in used for p in ports_of(n)]
-        )
+        used = [port for name in state.parts for port in ports_of(name)]
+        state.ports |= choose_ports(ports, given=wish.ports, before=state.ports, used=used)
 
     def _can(self, name: str, state: State, wish: Wish) -> bool:
         lack = missing(name)
@@ -155,10 +154,8 @@ class Stack:
         for part in wave:
             if told.is_set():
                 raise KeyboardInterrupt
-            if part.name in state.parts and alive(state.parts[part.name].process):
+            if part.name in state.parts:
                 continue
-            # What an earlier process left behind would be in the way of the new one.
-            self._end(layout, [part.name] if part.name in state.parts else [])
             for path, text in part.files.items():
                 path.touch(0o600)
                 path.write_text(text, encoding="utf-8")
@@ -214,6 +211,13 @@ class Stack:
         state = "down" if not running else "up" if part.ready() else "no answer"
         pid = record.pid if record is not None and running else None
         return Condition(part.name, state, layout.address(part.name), pid, str(layout.log(part.name)))
+
+
+def _dead(state: State) -> set[str]:
+    """Return the parts that ended by themselves: what such a one left behind may still hold its port."""
+    dead = {name for name, record in state.parts.items() if not alive(record.process)}
+    # Workers that lost their scheduler end seconds later, and do not go over to a new one.
+    return dead | ({"dask-workers"} & {*state.parts} if "dask" in dead else set())
 
 
 def _stale(state: State, parts: Iterable[Part]) -> list[str]:
