@@ -1,4 +1,4 @@
-"""`automl doctor`: each line by itself; the services that it asks are real in tests/test_doctor.py of the workspace."""
+"""`automl doctor`: each line by itself; the services that it asks are real in tests/test_deploy_stack.py of the workspace."""
 
 from __future__ import annotations
 
@@ -155,9 +155,9 @@ def test_service_that_is_down_is_a_failed_line(run, option: str) -> None:
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"  # bound, and nobody listens
         code, found = diagnose(run, "--for", "serving", option, address)
     assert code == 1
-    line = found["server" if option == "--url" else "scrape"]
-    assert line["state"] == "failed"
-    assert address in line["said"]
+    lines = ["server", "models"] if option == "--url" else ["scrape", "SLA monitoring", "alert route"]
+    assert {found[line]["state"] for line in lines} == {"failed"}
+    assert all(address in found[line]["said"] for line in lines)
 
 
 def test_address_without_a_scheme_is_told_so(run) -> None:

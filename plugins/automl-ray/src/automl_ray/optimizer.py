@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from automl_core import AutoMLError, ComponentUnavailable, Search, Space, Trial
-from automl_core.diagnosis import Finding
+from automl_core.diagnosis import FAILED, Finding
 from automl_ray.cluster import Cluster
 from automl_ray.proposals import Proposals
 from automl_ray.settings import RayTuneSettings
@@ -93,7 +93,12 @@ class RayTuneOptimizer(Search):
 
     def diagnose(self) -> Iterator[Finding]:
         """See `Diagnoses`."""
-        with self._connect() as cluster:
+        try:
+            cluster = self._connect()
+        except ComponentUnavailable as error:
+            yield Finding("Ray cluster", FAILED, str(error), "deploy/README.md#ray")
+            return
+        with cluster:
             yield from cluster.diagnose(self._need(cluster))
 
     def _connect(self) -> Cluster:

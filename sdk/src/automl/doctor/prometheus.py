@@ -28,20 +28,23 @@ NEEDED = {
     "alert for drift": {"AutomlDrift"},
     "alert for performance": {"AutomlDegraded"},
 }
+CHECKS = ("scrape", *NEEDED, "dashboards", "alert route")
 
 
 def check_prometheus(asked: Asked) -> Iterator[Finding]:
     """Ask the Prometheus that runs; without its address everything of it is missing."""
     if not asked.prometheus:
-        for check in ("scrape", *NEEDED, "dashboards", "alert route"):
+        for check in CHECKS:
             yield Finding(check, ABSENT, "no Prometheus is given", "automl doctor --prometheus http://HOST:9090")
         return
     base = asked.prometheus.rstrip("/")
     try:
-        yield _scrape(_get(base, "targets?state=active")["activeTargets"])
+        targets = _get(base, "targets?state=active")["activeTargets"]
     except AutoMLError as error:
-        yield Finding("scrape", FAILED, str(error), "Start Prometheus; deploy/README.md#prometheus-is-down")
+        for check in CHECKS if asked.dashboards else (name for name in CHECKS if name != "dashboards"):
+            yield Finding(check, FAILED, str(error), "Start Prometheus; deploy/README.md#prometheus-is-down")
         return
+    yield _scrape(targets)
     yield from _rules(_get(base, "rules")["groups"])
     yield _dashboards(base, asked.dashboards)
     yield _route(_get(base, "alertmanagers")["activeAlertmanagers"])

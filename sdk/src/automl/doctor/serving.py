@@ -66,13 +66,13 @@ def check_server(asked: Asked) -> Iterator[Finding]:
     started = perf_counter()
     try:
         ready = ask(f"{base}/health/ready")
+        wrong = "" if ready.status == 200 else f"{base} is not ready: status {ready.status}"
     except AutoMLError as error:
-        yield Finding("server", FAILED, str(error), "Start it, or see its log; deploy/README.md#the-service-is-down")
-        return
+        wrong = str(error)
     took = 1e3 * (perf_counter() - started)
-    if ready.status != 200:
-        said = f"{base} is not ready: status {ready.status}"
-        yield Finding("server", FAILED, said, "See its log; deploy/README.md#the-service-is-down")
+    if wrong:
+        for check in ("server", "models", "metrics of the server"):
+            yield Finding(check, FAILED, wrong, "Start it, or see its log; deploy/README.md#the-service-is-down")
         return
     yield Finding("server", OK, f"{base} is ready, and says so in {took:.0f} ms")
     yield _models(base, headers)
