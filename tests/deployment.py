@@ -18,11 +18,15 @@ OVERLAYS = ("dev", "prod")
 
 def need(program: str, package: str) -> None:
     """Skip a test whose program is missing; in CI it fails."""
-    if shutil.which(program) is not None:
-        return
+    if shutil.which(program) is None:
+        missing(program, package)
+
+
+def missing(what: str, package: str) -> None:
+    """Skip a test for what is missing; in CI it fails."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is not installed (package {package})")
-    pytest.skip(f"{program} is not installed (package {package})")
+        pytest.fail(f"{what} is not installed (package {package})")
+    pytest.skip(f"{what} is not installed (package {package})")
 
 
 def kustomize(overlay: str) -> list[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""The stack as processes: it starts, `automl doctor` finds it well, and what is stopped turns exactly its lines red."""
+"""The stack as processes, as an operator runs it: a study becomes a champion that is served and watched; what is stopped
+turns exactly its lines of `automl doctor` red, and predictions go on.
+"""
 
 from __future__ import annotations
 
@@ -10,60 +12,94 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from deployment import need
+from deployment import missing, need
 
-from automl import AutoML
+from automl import AutoML, load_model
+from automl.artifact import read_manifest
 from automl.cli.app import cli
+from automl.doctor.web import ask
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+ROWS = [{"x": 0.1 * n, "z": 1.0} for n in range(20)]
+LIGHT = {"AUTOML_LEARNERS": "sklearn.linear"}
+# Each row asks Redis, as it would where a prediction costs more than that.
+CACHED = {"AUTOML_SERVER_CACHE": "always", "AUTOML_SERVER_LOCAL_ROWS": "0"}
+# Part by part: the lines of the doctor that are about it.
+LINES = {
+    "redis": {"cache redis", "redis memory"},
+    "dask": {"executor dask"},
+    "ray": {"Ray cluster"},
+    "mlflow": {"MLflow", "model"},  # a server that starts now could not resolve its alias
+    "prometheus": {
+        "scrape", "SLA monitoring", "alert for drift", "alert for performance", "dashboards", "alert route",
+    },
+}  # fmt: skip
 
 
 class Stack:
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = {**os.environ, "AUTOML_DIRECTORY": str(folder / "engine")}
-        # MLflow has tests of its own, and takes a minute to start on a busy machine.
-        self.run("up", str(model), "--without", "mlflow")
-        self.parts: dict[str, Any] = {part["name"]: part for part in self.status()[1]}
-        lines = [line.removeprefix("export ") for line in self.run("env").stdout.splitlines()]
-        self.variables = {name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)}
+        self.variables: dict[str, str] = {}  # what programs need to use it
+        self.states: dict[str, str] = {}  # what the doctor said last of each check
 
-    def run(self, word: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "automl", "stack", word, *arguments, "--directory", str(self.folder / "stack")]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.settings)
-        assert done.returncode == code, done.stderr
-        return done
+    def run(self, *words: str, code: int | None = 0) -> str:
+        command = [sys.executable, "-m", "automl", "stack", *words, "--directory", str(self.folder / "stack")]
+        settings = {**os.environ, "AUTOML_DIRECTORY": str(self.folder / "engine"), **CACHED}
+        done = subprocess.run(command, capture_output=True, text=True, env=settings)
+        assert code in (done.returncode, None), done.stderr
+        return done.stdout
 
-    def status(self, *, code: int = 0) -> tuple[dict[str, str], list[dict[str, Any]]]:
-        found = json.loads(self.run("status", "--json", code=code).stdout)
-        return {part["name"]: part["state"] for part in found}, found
+    def up(self, *words: str) -> None:
+        exported = [line.removeprefix("export ") for line in self.run("up", *words).splitlines() if line]
+        self.variables = dict(shlex.split(line)[0].split("=", 1) for line in exported) | LIGHT
 
-    def doctor(self) -> tuple[int, dict[str, str]]:
-        """Return the exit code and the state of each check, as the server's own settings see it."""
-        result = CliRunner().invoke(cli, ["doctor", "--json", "--for", "serving"], env=self.variables)
-        assert result.stdout, result.output
-        return result.exit_code, {item["check"]: item["state"] for item in json.loads(result.stdout)["findings"]}
+    def automl(self, *words: str, code: int | None = 0) -> str:
+        result = CliRunner().invoke(cli, words, env=self.variables)
+        assert code in (result.exit_code, None), result.output
+        return result.stdout
 
-    def predict(self) -> int:
+    def parts(self, *, code: int | None = 0) -> dict[str, dict[str, Any]]:
+        return {part["name"]: part for part in json.loads(self.run("status", "--json", code=code))}
+
+    def doctor(self, *, code: int = 0) -> dict[str, str]:
+        findings = json.loads(self.automl("doctor", "--json", code=code))["findings"]
+        states = {finding["check"]: finding["state"] for finding in findings}
+        assert len(states) == len(findings)
+        self.states = states
+        return states
+
+    def predict(self, row: dict[str, float]) -> tuple[int, Any]:
         key = (self.folder / "stack/secrets/API_KEYS").read_text().split()[0]
-        connection = http.client.HTTPConnection(self.parts["server"]["address"].removeprefix("http://"), timeout=20)
+        address = self.variables["AUTOML_DOCTOR_URL"].removeprefix("http://")
+        connection = http.client.HTTPConnection(address, timeout=20)
         headers = {"content-type": "application/json", "x-api-key": key}
-        connection.request("POST", "/predict", json.dumps({"x": time.time(), "z": 1}), headers)
-        status = connection.getresponse().status
+        connection.request("POST", "/predict", json.dumps(row), headers)
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
         connection.close()
-        return status
+        return answer.status, told
 
-    def kill(self, name: str) -> None:
-        os.kill(self.parts[name]["pid"], signal.SIGKILL)
-        until = time.monotonic() + 10
-        while alive(self.parts[name]["pid"]) and time.monotonic() < until:
-            time.sleep(0.05)
+    def stop(self, pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)
+        wait(lambda: not alive(pid))
+
+
+def wait(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def alive(pid: int) -> bool:
@@ -75,91 +111,102 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that serves the champion of its own registry."""
     need("redis-server", "redis-server")
     need("prometheus", "prometheus")
-    folder = tmp_path_factory.mktemp("stack")
+    for package in ("mlflow", "ray", "distributed"):
+        if find_spec(package) is None:
+            missing(package, f"automl-sdk[{package.replace('distributed', 'dask')}]")
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        running.up("--with", "ray,dask")
+        # Ray Tune takes half a minute on a busy machine, and has tests of its own.
+        with patch.dict(os.environ, running.variables | {"AUTOML_SEARCH": "random"}):
+            study(running.folder / "model.automl")
+        running.automl("registry", "add", "income", str(running.folder / "model.automl"), "--alias", "challenger")
+        running.automl("registry", "promote", "income", "challenger")
+        running.up("models:/income@champion")
+        yield running
+    finally:
+        running.run("down")
+
+
+def study(file: Path) -> None:
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=300), rng.normal(size=300)
-    AutoML(max_trials=1, time_limit=60, n_jobs=1).fit(pa.table({"x": x, "z": z, "y": x + z}), target="y").model_.save(
-        folder / "m.automl"
-    )
-    running = Stack(folder, folder / "m.automl")
-    yield running
-    running.run("down")
+    automl = AutoML(max_trials=2, folds=2, time_limit=None, n_jobs=1)
+    automl.fit(pa.table({"x": x, "z": z, "y": x + z}), target="y")
+    automl.save(file)
 
 
-def failed(states: dict[str, str]) -> set[str]:
-    return {check for check, state in states.items() if state == "failed"}
+def counted(stack: Stack, query: str) -> float:
+    address = stack.variables["AUTOML_DOCTOR_PROMETHEUS"]
+    found = ask(f"{address}/api/v1/query?query={quote(query)}").json()["data"]["result"]
+    return float(found[0]["value"][1]) if found else 0.0
 
 
 # In this order: a module's stack is taken apart step by step.
 
 
-@pytest.mark.slow
+def test_champion_of_the_registry_is_served(stack: Stack) -> None:
+    status, told = stack.predict(ROWS[0])
+    assert status == 200
+    assert told["predictions"] == load_model(stack.folder / "model.automl").predict(ROWS[:1]).tolist()
+
+
+def test_prometheus_counts_what_was_sent_and_what_redis_knew(stack: Stack) -> None:
+    requests, hits = "sum(automl_requests_total)", "sum(automl_cache_hits_total)"
+    assert [stack.predict(row)[0] for row in 2 * ROWS[1:]] == [200] * 38
+    wait(lambda: counted(stack, requests) >= 39)
+    assert counted(stack, requests) == 39
+    assert counted(stack, hits) == 19
+
+
+def test_study_is_in_mlflow(stack: Stack) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(stack.variables["MLFLOW_TRACKING_URI"])
+    assert json.loads(stack.automl("registry", "list", "income", "--json"))[0]["aliases"] == ["challenger", "champion"]
+    wait(lambda: "0 studies wait" in stack.automl("tracker", "flush", code=None))
+    study = read_manifest(stack.folder / "model.automl")["info"]["study"]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (parent,) = client.search_runs(experiments, f"tags.`automl.study` = '{study}'")
+    trials = client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert [run.info.status for run in (parent, *trials)] == ["FINISHED"] * 3
+
+
 def test_doctor_finds_the_stack_well(stack: Stack) -> None:
-    code, states = stack.doctor()
-    assert failed(states) == set()
-    assert code == 0
-    well = {
-        "model",
-        "server",
-        "models",
-        "metrics of the server",
-        "scrape",
-        "SLA monitoring",
-        "alert for drift",
-        "dashboards",
-    }
-    assert {check for check in well if states[check] != "ok"} == set()
-    assert {states["cache redis"], states["redis memory"], states["clock"]} == {"ok"}
+    states = stack.doctor()
+    assert [check for check, state in states.items() if state == "failed"] == []
+    well = {*set.union(*LINES.values()), "server", "models", "metrics of the server", "secrets", "clock"}
+    assert {check for check in well if states[check] != "ok"} == {"alert route"}  # nobody is on call here
 
 
-@pytest.mark.slow
 def test_up_leaves_what_runs(stack: Stack) -> None:
-    stack.run("up")
-    assert stack.status()[1] == list(stack.parts.values())
+    before, variables = stack.parts(), stack.variables
+    stack.up()
+    assert (stack.parts(), stack.variables) == (before, variables)
 
 
-@pytest.mark.slow
-def test_secrets_of_the_stack_are_private(stack: Stack) -> None:
-    assert stack.doctor()[1]["secrets"] == "ok"
+@pytest.mark.parametrize("part", LINES)
+def test_what_is_stopped_turns_its_lines_red_and_predictions_go_on(stack: Stack, part: str) -> None:
+    before, pids = stack.states, {name: found["pid"] for name, found in stack.parts(code=None).items()}
+    stack.stop(pids[part])
+    assert stack.doctor(code=1) == before | dict.fromkeys(LINES[part], "failed")
+    assert stack.predict({"x": time.time(), "z": 1.0})[0] == 200
 
 
-@pytest.mark.slow
-def test_without_redis_its_lines_are_red_and_predictions_go_on(stack: Stack) -> None:
-    stack.kill("redis")
-    code, states = stack.doctor()
-    assert code == 1
-    assert failed(states) == {"cache redis", "redis memory"}
-    assert stack.predict() == 200
+def test_up_makes_all_of_it_green_where_it_was(stack: Stack) -> None:
+    down = {name for name, part in stack.parts(code=1).items() if part["state"] != "up"}
+    assert down == {*LINES, "dask-workers"}
+    before = stack.variables
+    stack.up()
+    assert stack.variables == before
+    assert [check for check, state in stack.doctor().items() if state == "failed"] == []
 
 
-@pytest.mark.slow
-def test_without_prometheus_its_lines_are_red_too(stack: Stack) -> None:
-    before = failed(stack.doctor()[1])
-    stack.kill("prometheus")
-    assert failed(stack.doctor()[1]) - before == {"scrape"}
-    assert stack.predict() == 200
-
-
-@pytest.mark.slow
-def test_without_the_server_its_lines_are_red_too(stack: Stack) -> None:
-    before = failed(stack.doctor()[1])
-    stack.kill("server")
-    assert failed(stack.doctor()[1]) - before == {"server"}
-
-
-@pytest.mark.slow
-def test_status_names_what_is_down(stack: Stack) -> None:
-    assert stack.status(code=1)[0] == {"redis": "down", "server": "down", "prometheus": "down"}
-
-
-@pytest.mark.slow
-def test_up_starts_what_is_down_and_down_ends_it(stack: Stack) -> None:
-    stack.run("up", "--without", "server,prometheus")
-    states, found = stack.status()
-    assert states == {"redis": "up"}
-    assert found[0]["address"] == stack.parts["redis"]["address"]
-    stack.run("down")
-    assert not alive(found[0]["pid"])
-    assert stack.status(code=1)[0] == {"redis": "down"}
+def test_without_the_server_its_lines_are_red(stack: Stack) -> None:
+    before = stack.states
+    stack.stop(stack.parts()["server"]["pid"])
+    red = {check for check, state in stack.doctor(code=1).items() if state != before[check]}
+    assert red - {"scrape"} == {"server", "models", "metrics of the server"}  # Prometheus sees it seconds later
