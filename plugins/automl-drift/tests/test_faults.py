@@ -92,23 +92,25 @@ def test_killed_leader_is_followed_by_one_that_goes_on(tmp_path: Path) -> None:
         assert later.scores()["m", "1"].rows == 40
 
 
+@pytest.mark.parametrize("rows", [200, 0], ids=["rows and labels", "labels alone"])
 def test_folder_that_cannot_be_written_for_a_while_costs_no_row_and_no_label(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with DriftMonitor(interval=3600, directory=str(tmp_path)) as monitor:
         announce(monitor)
         monitor.flush()
         (folder,) = tmp_path.iterdir()
         away = folder.rename(tmp_path / "away")
-        predict(monitor, 200, seed=1)
+        predict(monitor, rows, seed=1)
         label(monitor, 18, 2)
         monitor.flush()
         assert "cannot be brought up to date" in caplog.text
         away.rename(folder)
         predict(monitor, 300, seed=2)
         label(monitor, 9, 1)
-        monitor.flush()
-        assert monitor.reports()["m", "1"].rows == 500
+        for _ in range(2):
+            monitor.flush()
+        assert monitor.reports()["m", "1"].rows == rows + 300
         assert monitor.scores()["m", "1"].rows == 30
 
 
