@@ -243,21 +243,18 @@ class AutoML:
         from automl.study.problem import Problem
         from automl.warm_start import members_of
 
+        asked = {name: getattr(self, name) for name in ("seed", "quality", "folds", "max_trials", "predict_time_limit")}
         return Problem(
             data=table.data,
             task=table.coder.task,
             classes=table.coder.classes,
             target=table.coder.name,
             metric=resolve_metric(self.metric, table.coder.task),
-            seed=self.seed,
-            quality=self.quality,
-            folds=self.folds,
-            max_trials=self.max_trials,
-            predict_time_limit=self.predict_time_limit,
             groups=table.groups,
             time=table.time,
             start=() if warm_start is None else members_of(warm_start, table.coder.task),
             curve=table.curve,
+            **asked,
         )
 
     def _check(self) -> None:
@@ -273,11 +270,9 @@ class AutoML:
                 raise SettingsError(f"{name} is {value!r}; it must be greater than 0.")
 
     def _settings(self) -> Settings:
-        settings = self.settings
-        if settings is None:
-            from automl_core.settings import load_settings
+        from automl_core.settings import load_settings
 
-            settings = load_settings()
+        settings = load_settings() if self.settings is None else self.settings
         return settings if self.storage is None else settings.model_copy(update={"storage": self.storage})
 
     def opened(self, data: Any, plugins: Plugins | None = None) -> Any:
@@ -307,6 +302,12 @@ class AutoML:
         if self.n_jobs < 1:
             raise SettingsError(f"n_jobs is {self.n_jobs}; it must be at least 1, or -1 for all cores.")
         return self.n_jobs
+
+    def distill(self, data: Any, y: Any = None, **arguments: Any) -> AutoML:
+        """Fit a small, fast engine that imitates this one by what it said out of fold; see `Model.distill`."""
+        from automl.distill import distill
+
+        return distill(self, data, y, **arguments)
 
     # ---- use
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.encoder import Encoder
+    from automl.engine import AutoML
     from automl.predictor import Predictor
     from automl.report.evidence import Evidence
     from automl.schema import Schema
@@ -156,6 +157,50 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """The input columns, in the order of `predict_contributions`."""
         return tuple(self.encoder.names)
+
+    # ---- a smaller one
+
+    def distill(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        unlabelled: Any = None,
+        holdout: Any = None,
+        predict_time_limit: float = 20.0,
+        quality: str = "fast",
+        **arguments: Any,
+    ) -> AutoML:
+        """Fit a small, fast model that imitates this one, the teacher; for a row it takes microseconds.
+
+        It learns the probabilities, or numbers, that the teacher says of the rows, of twice as many mixed ones (some columns of another row), and
+        of unlabelled ones; of labelled rows a part of what was observed, too. What the teacher said of a row before it
+        had learned it is taken where it is known: of a fitted `AutoML` for its own table, of a saved model for the sample
+        in its file. The search compares students by log loss or RMSE to the teacher, and leaves no out-of-fold evidence:
+        `holdout` tells how good the student is.
+
+        Args:
+            data: rows with the target, anything that `fit` takes and memory holds. y: the target of shape (rows,), where
+                `data` does not hold it.
+            unlabelled: more rows of the same columns.
+            holdout: rows with the target that neither has seen; `info["distilled"]` then has the scores of both.
+            predict_time_limit: microseconds that predicting one row may cost, by estimate.
+            arguments: as of `AutoML`, but for `metric` and `task`.
+
+        Returns:
+            a fitted engine, whose `model_` is an ordinary model without `evidence`. `model_.info["distilled"]` is a dict:
+            metric, rows (that were held out), and of "teacher" and "student" members, trees, bytes, microseconds, and score.
+
+        Raises:
+            DataError: the data lacks the target or an input, or the model predicts a quantile.
+            SettingsError: an argument is wrong.
+        """
+        from automl.distill import distill
+
+        return distill(
+            self, data, y, unlabelled=unlabelled, holdout=holdout, predict_time_limit=predict_time_limit, quality=quality,
+            **arguments,
+        )  # fmt: skip
 
     # ---- about the model
 

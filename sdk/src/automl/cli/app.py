@@ -10,6 +10,7 @@ import click
 from automl.cli.backup import backup, restore
 from automl.cli.command import DEBUG, Command, WithExamples, debug_option
 from automl.cli.demo import demo
+from automl.cli.distill import distill
 from automl.cli.doctor import doctor
 from automl.cli.drift import drift
 from automl.cli.ending import INTERRUPTED, leave
@@ -103,6 +104,7 @@ def version() -> None:
 for item in (
     backup,
     demo,
+    distill,
     doctor,
     drift,
     fit,

@@ -10,10 +10,14 @@ import numpy as np
 from automl.report.section import Section, Table, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
     from automl.model import Model
     from automl.report.judged import Judged
 
-__all__ = ["cost_section", "size_of"]
+__all__ = ["cost_section", "size_of", "time_of_row"]
 
 SINGLE, WARM, BATCH = 100, 10, 1000
 
@@ -39,15 +43,32 @@ def cost_section(model: Model, judged: Judged | None, *, size: int) -> Section:
     if judged is not None and judged.table is not None:
         facts |= _latency(model, judged)
     rows = [[name, value] for name, value in facts.items() if value]
+    tables = [Table(("what", "how much"), rows), *_beside_teacher(model)]
     text = (
         [] if judged is not None and judged.table is not None else ["Latency is measured where rows are given as data."]
     )
-    return Section("Cost", text, [Table(("what", "how much"), rows)])
+    return Section("Cost", text, tables)
 
 
-def _latency(model: Model, judged: Judged) -> dict[str, str]:
-    assert judged.table is not None  # noqa: S101 - the caller has looked
-    rows = judged.table.slice(0, BATCH)
+def _beside_teacher(model: Model) -> list[Table]:
+    """Return what a distilled model costs, and how good it is, beside its teacher."""
+    told: Mapping[str, Any] | None = model.info.get("distilled")
+    if told is None:
+        return []
+    rows = [
+        [
+            name, number(told[name].get("score"), 5), number(told[name]["microseconds"]),
+            f"{told[name]['bytes'] / 1e6:.2f} MB", f"{told[name]['trees']:,}",
+        ]
+        for name in ("teacher", "student")
+    ]  # fmt: skip
+    score = f"{told['metric']} on {told['rows']:,} held-out rows" if told["rows"] else "no rows were held out"
+    head = ("distilled", score, "µs for a row", "file", "trees")
+    return [Table(head, rows, caption="Measured where the student was fitted.")]
+
+
+def time_of_row(model: Model, rows: pa.Table) -> tuple[float, float]:
+    """Return the seconds that the first row takes by itself, measured here: median and 99th percentile."""
     row = {name: value for name, value in rows.slice(0, 1).to_pylist()[0].items() if name in model.names}
     taken = []
     for _ in range(WARM + SINGLE):
@@ -55,6 +76,13 @@ def _latency(model: Model, judged: Judged) -> dict[str, str]:
         model.predict(row)
         taken.append(time.perf_counter() - started)
     middle, slow = np.quantile(taken[WARM:], [0.5, 0.99])
+    return float(middle), float(slow)
+
+
+def _latency(model: Model, judged: Judged) -> dict[str, str]:
+    assert judged.table is not None  # noqa: S101 - the caller has looked
+    rows = judged.table.slice(0, BATCH)
+    middle, slow = time_of_row(model, rows)
     started = time.perf_counter()
     model.predict(rows)
     each = (time.perf_counter() - started) / rows.num_rows

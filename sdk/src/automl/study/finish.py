@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from automl.predictor import Opaque, Part
 from automl.predictor.network import NetworkModel
 from automl.study.calibration import choose_temperature, choose_threshold
 from automl.study.ensemble import Ensemble, choose_weights
-from automl.study.frame import WHOLE, Fitted, Order, fit_part
+from automl.study.frame import WHOLE, Fitted, Order, fit_part, settle
 from automl.study.members import refit_seconds, train_share
 from automl.study.views import View, to_base
-from automl_core import REGRESSION, Additive, Exports, Forest, Network, TrialState
+from automl_core import REGRESSION, Additive, Exports, Forest, Network, Staged, TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +85,11 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
         over = _thin(chosen, predict_time_limit, flats, refit=share, seconds=max(loop.clock.left, 0.0))
         if over is None:
             break
-        left = [i for i in left if members[i] is not over]
+        place = next(i for i in left if members[i] is over)
+        if _cut(loop, over, predict_time_limit, flats, share):
+            stack[place] = cast("NDArray[np.float32]", over.prediction)
+        else:
+            left.remove(place)
     mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
     if loop.plan.refit:
         _refit(loop, chosen)
@@ -154,13 +158,42 @@ def _thin(
     each = time.monotonic() - began  # of one part of all members, nothing where they were made already
     parts = max(len(member.fits) for member, _ in chosen)
     kept = parts if limit is None else min(parts, int((limit - ROW_MICROSECONDS) / max(sum(costs), 1e-9)))
-    if len(chosen) > 1 and kept < (1 if refit else min(FEWEST_PARTS, parts)):
-        return max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+    if kept < (1 if refit else min(FEWEST_PARTS, parts)):
+        worst = max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+        if len(chosen) > 1 or _rounds_within(worst, limit, flats, refit):
+            return worst
     if parts * each > seconds:
         kept = min(kept, 1 + int(seconds / each))
     for member, _ in chosen:
         member.fits = dict(sorted(member.fits.items())[: max(kept, 1)])
     return None
+
+
+def _rounds_within(member: Member, limit: float | None, flats: _Flats, refit: float | None) -> int | None:
+    """Return the rounds up to which one part alone keeps to the limit; None where it does, or cannot be cut to."""
+    first = member.fits[min(member.fits)]
+    cost = flats.microseconds(first) / (refit or 1.0)
+    if limit is None or cost <= limit - ROW_MICROSECONDS or first.model.rounds is None:
+        return None
+    if not all(isinstance(fit.model, Staged) for fit in member.fits.values()):
+        return None
+    return int(first.model.rounds * (limit - ROW_MICROSECONDS) / cost) if limit > ROW_MICROSECONDS else 0
+
+
+def _cut(loop: Loop, member: Member, limit: float | None, flats: _Flats, refit: float | None) -> bool:
+    """Cut a member that is over the limit all by itself to fewer rounds; tell whether it was."""
+    rounds = _rounds_within(member, limit, flats, refit)
+    if not rounds:
+        return False
+    fits = [member.fits[part] for part in sorted(member.fits)]
+    order = _whole(loop, member, train_share(loop.frame))
+    cut = loop.executor.submit(settle, loop.shared, fits, order, rounds).result()
+    member.fits = {fit.part: fit for fit in cut}
+    rows, member.prediction = loop.collect(member)
+    target, weight = loop.frame.data.target[rows], loop.frame.data.weight
+    loss = loop.metric.loss(target, member.prediction, None if weight is None else weight[rows])
+    member.trial = replace(member.trial, rounds=rounds, loss=loss)
+    return True
 
 
 # ---- refit
