@@ -38,12 +38,12 @@ CACHED = {"AUTOML_SERVER_CACHE": "always", "AUTOML_SERVER_LOCAL_ROWS": "0"}
 # Part by part: the lines of the doctor that are about it.
 LINES = {
     "redis": {"cache redis", "redis memory"},
-    "dask": {"executor dask"},
-    "ray": {"Ray cluster"},
-    "mlflow": {"MLflow", "model"},  # a server that starts now could not resolve its alias
     "prometheus": {
         "scrape", "SLA monitoring", "alert for drift", "alert for performance", "dashboards", "alert route",
     },
+    "mlflow": {"MLflow", "model"},  # a server that starts now could not resolve its alias
+    "ray": {"Ray cluster"},
+    "dask": {"executor dask"},  # last, as each look for a scheduler that is not there takes ten seconds
 }  # fmt: skip
 
 
