@@ -101,6 +101,13 @@ def test_unknown_model_is_a_data_error(run: Run) -> None:
         load_model("models:/iris@champion")
 
 
+def test_server_of_an_unknown_model_ends_with_a_message(run: Run) -> None:
+    result = run("serve", "models:/iris@champion")
+    assert result.exit_code == 1
+    assert "there is no such model" in result.stderr
+    assert "iris" in result.stderr
+
+
 def test_name_without_a_registry_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

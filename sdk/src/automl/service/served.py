@@ -47,6 +47,7 @@ class Source:
 
         Raises:
             OSError: the file is not there.
+            KeyError: the registry has no such model.
         """
         path = self.locate()
         if "://" in path:
@@ -132,6 +133,8 @@ def _fingerprint(source: Source) -> tuple[Any, ...]:
         return source.fingerprint()
     except OSError as error:
         raise DataError(f"the model cannot be read: {error}") from error
+    except KeyError as error:  # the registry has no such name, version or alias
+        raise DataError(f"there is no such model: {error.args[0]}") from error
 
 
 def _content(path: str) -> bytes:
