@@ -15,6 +15,7 @@ from automl_core.errors import (
     did_you_mean,
 )
 from automl_core.flat import Additive, Arithmetic, Derived, Flat, Forest, Lookup, Network
+from automl_core.gangs import FitsTogether, Gangs
 from automl_core.hookspecs import hookimpl, hookspec
 from automl_core.kinds import (
     Batches,
@@ -85,10 +86,12 @@ __all__ = [
     "Exports",
     "Exposes",
     "Fetches",
+    "FitsTogether",
     "Flat",
     "Float",
     "Fold",
     "Forest",
+    "Gangs",
     "Int",
     "Job",
     "Learner",

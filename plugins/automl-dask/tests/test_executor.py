@@ -13,7 +13,7 @@ import pytest
 from distributed import KilledWorker
 from distributed.utils import json_load_robust
 
-from automl_core import ComponentUnavailable, Context, Executor, Plugins
+from automl_core import ComponentUnavailable, Context, Executor, Gangs, Plugins
 from automl_core.settings import load_settings
 from automl_core.testing import ExecutorConformance, PluginConformance
 from automl_dask.cluster import Cluster
@@ -182,3 +182,49 @@ def test_workers_end_with_a_killed_parent() -> None:
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{worker}").exists()
+
+
+# ---- gangs
+
+
+def meet(folder: str, name: str) -> int:
+    """Return once two calls are here at the same time."""
+    Path(folder, name).touch()
+    until = time.monotonic() + PATIENCE
+    while len(list(Path(folder).iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    return os.getpid()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[DaskExecutor]:
+    with start(2) as executor:
+        yield executor
+
+
+def test_gang_runs_at_the_same_time_in_processes_of_their_own(pair: DaskExecutor, tmp_path: Path) -> None:
+    assert isinstance(pair, Gangs)
+    assert (pair.members, pair.host) == (2, "127.0.0.1")
+    futures = pair.gang(meet, [(str(tmp_path), "a"), (str(tmp_path), "b")])
+    assert len({future.result(PATIENCE) for future in futures}) == 2
+
+
+def test_error_of_a_gang_is_handed_on(pair: DaskExecutor) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pair.gang(divmod, [(1, 0)])[0].result(PATIENCE)
+
+
+def test_gang_of_more_than_the_workers_is_refused(pair: DaskExecutor) -> None:
+    with pytest.raises(ValueError, match="a gang of 3 needs as many workers: there are 2"):
+        pair.gang(divmod, [(1, 1)] * 3)
+
+
+# The last test: it costs the cluster a worker.
+def test_gang_ends_where_a_worker_is_lost(pair: DaskExecutor) -> None:
+    victim = pair.gang(os.getpid, [()])[0].result(PATIENCE)
+    futures = pair.gang(time.sleep, [(PATIENCE,), (PATIENCE,)])
+    time.sleep(1.0)
+    os.kill(victim, signal.SIGKILL)
+    for future in futures:
+        with pytest.raises(ConnectionError, match=r"the Dask worker at tcp://127\.0\.0\.1:\d+ was lost"):
+            future.result(PATIENCE / 2)

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
 from automl_core import Executor, Shared
+from automl_dask.gang import start_gang
 from automl_dask.tasks import SharedValue, call, pack, unpack
 
 if TYPE_CHECKING:
@@ -83,6 +84,25 @@ class DaskExecutor(Executor):
         shared = SharedValue(value)
         self._place(shared)
         return shared
+
+    @property
+    def members(self) -> int:
+        return len(self._client.nthreads())
+
+    @property
+    def host(self) -> str:
+        from distributed.comm.addressing import get_address_host
+        from distributed.utils import get_ip
+
+        return str(get_ip(get_address_host(self._cluster.address)))
+
+    def gang(self, fn: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Future[T]]:
+        """Call `fn` on as many workers at the same time; see `automl_core.Gangs`."""
+        calls = []
+        for args in arguments:
+            packed, shares = pack((fn, args))
+            calls.append((packed, [self._place(shared) for shared in shares]))
+        return start_gang(self._client, calls)
 
     def close(self) -> None:
         with self._lock:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import xgboost as xgb
+from xgboost.tracker import RabitTracker
 
 from automl_core import TASKS, Candidate, Job, Learner, Model, Space
 from automl_xgboost.matrices import Matrices, Sample, sample
 from automl_xgboost.model import XGBoostModel
 from automl_xgboost.objectives import parameters
 from automl_xgboost.portfolio import make_portfolio, make_space
-from automl_xgboost.stopping import Watch
+from automl_xgboost.stopping import TogetherWatch, Watch
+from automl_xgboost.stream import stream
 
 if TYPE_CHECKING:
     from automl_core import Column
@@ -22,6 +26,7 @@ __all__ = ["XGBoostLearner"]
 
 MAX_ROUNDS = 10_000
 DEFAULT_ROUNDS = 200
+log = logging.getLogger("automl.xgboost")
 
 
 class XGBoostLearner(Learner):
@@ -53,7 +58,50 @@ class XGBoostLearner(Learner):
         started = time.monotonic()
         self._space.check(job.params)
         on = self._matrices.sample(job)
-        watch = Watch(job, started, scale=on.start.scale)
+        return self._boost(job, on, Watch(job, started, scale=on.start.scale))
+
+    def fit_distributed(self, source: Any, job: Job) -> XGBoostModel:
+        """Fit on all rows of a source; in bins they take a byte or two for each value, and nothing else of them is kept.
+
+        Args:
+            source: batches of (float32 values, float64 target, weight or None), read several times; see
+                `automl_core.Distributed`.
+            job: its training rows, a sample of the source, decide the start and which categories are known.
+        """
+        started = time.monotonic()
+        self._space.check(job.params)
+        on = stream(source, job)
+        return self._boost(job, on, Watch(job, started, scale=on.start.scale))
+
+    @contextmanager
+    def meet(self, members: int, host: str) -> Iterator[Mapping[str, Any]]:
+        """Open a tracker of XGBoost's collective; see `automl_core.FitsTogether`."""
+        tracker = RabitTracker(members, host)
+        tracker.start()
+        try:
+            yield tracker.worker_args()
+        finally:
+            try:
+                tracker.free()
+            except xgb.core.XGBoostError as error:  # members that were lost cannot say goodbye
+                log.debug("the tracker of a fit in several processes: %s", error)
+
+    def fit_together(self, source: Any, job: Job, place: Mapping[str, Any]) -> XGBoostModel:
+        """Fit on the rows of all members, whose sketches and histograms are summed; see `automl_core.FitsTogether`.
+
+        Raises:
+            RuntimeError: another member was lost.
+        """
+        started = time.monotonic()
+        self._space.check(job.params)
+        try:
+            with xgb.config_context(verbosity=0), xgb.collective.CommunicatorContext(**place):
+                on = stream(source, job)
+                return self._boost(job, on, TogetherWatch(job, started, scale=on.start.scale))
+        except xgb.core.XGBoostError as error:
+            raise RuntimeError(f"XGBoost's fit in several processes failed: {str(error).splitlines()[0]}") from error
+
+    def _boost(self, job: Job, on: Sample, watch: Watch) -> XGBoostModel:
         booster = self._train(job, on, watch, None)
         every = job.rounds is not None or not watch.curve
         rounds = booster.num_boosted_rounds() if every else watch.best

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from automl_core import Job
 
-__all__ = ["Known", "Matrices", "Sample", "feature_types", "sample"]
+__all__ = ["Known", "Matrices", "Sample", "feature_types", "matrix", "sample"]
 
 KEPT = 8  # the largest number of folds
 
@@ -116,8 +116,8 @@ def sample(job: Job, *, start: Start | None = None, known: Known | None = None) 
     """Put a job's rows in bins; with the start of an earlier model, and the categories it knows, where there is one."""
     start = Start.of(job) if start is None else start
     known = Known.of(job) if known is None else known | Known.of(job)
-    train = _matrix(job, job.train, known, start)
-    valid = None if job.valid is None else _matrix(job, job.valid, known, start, reference=train)
+    train = matrix(job, job.train, known, start)
+    valid = None if job.valid is None else matrix(job, job.valid, known, start, reference=train)
     return Sample(train, valid, known, start)
 
 
@@ -129,7 +129,7 @@ def _digest(rows: NDArray[np.int64] | None) -> bytes:
     return b"" if rows is None else hashlib.blake2b(np.ascontiguousarray(rows).data, digest_size=16).digest()
 
 
-def _matrix(
+def matrix(
     job: Job, rows: NDArray[np.int64], known: Known, start: Start, *, reference: xgb.QuantileDMatrix | None = None
 ) -> xgb.QuantileDMatrix:
     data = job.data

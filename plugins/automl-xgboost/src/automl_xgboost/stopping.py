@@ -10,7 +10,7 @@ import xgboost as xgb
 if TYPE_CHECKING:
     from automl_core import Job
 
-__all__ = ["Watch"]
+__all__ = ["TogetherWatch", "Watch"]
 
 
 class Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has no types
@@ -36,6 +36,9 @@ class Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has
             (losses,) = metrics.values()
             if self._hopeless(float(losses[-1]) * self._scale):
                 return True
+        return self._late()
+
+    def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def _hopeless(self, loss: float) -> bool:
@@ -44,6 +47,13 @@ class Watch(xgb.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has
             self.best = len(self.curve)
         waited = len(self.curve) - self.best
         return not self._patient and waited > min(self._most, max(30, round(0.3 * self.best + 20)))
+
+
+class TogetherWatch(Watch):
+    """A watch of a fit in several processes, which end after the same round: when time is out for the first of them."""
+
+    def _late(self) -> bool:
+        return self._deadline is not None and bool(xgb.collective.broadcast(super()._late(), 0))
 
 
 def most_patience(rows: int) -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from automl.large.memory import memory_limit
+from automl.table import open_table
 from automl_core import AutoMLError, ComponentUnavailable, DataError
 
 if TYPE_CHECKING:
     from automl.large.parts import Part
     from automl_core import Plugins
 
-__all__ = ["EXPANSION", "Batches", "batch_rows", "open_batches"]
+__all__ = ["EXPANSION", "Batches", "Piece", "batch_rows", "open_batches"]
 
 EXPANSION = 6  # bytes that a study needs for each of the table's: the table, the encoded one, and what fits make of it
 BATCH_SHARE = 32  # of the limit, that one batch may take
@@ -36,6 +38,22 @@ class Batches(Protocol):
     """
 
     limit: int
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Yield tables as `open_table` returns them; none is empty."""
+        ...
+
+    def pieces(self, rows: int) -> list[tuple[Piece, int]]:
+        """Return pieces of about as many rows, as far as it can be cut, and the number of each one's first row.
+
+        To be called after a whole iteration, which counts rows.
+        """
+        ...
+
+
+@runtime_checkable
+class Piece(Protocol):
+    """Some of the rows, that another process can read: picklable."""
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Yield tables as `open_table` returns them; none is empty."""
@@ -84,22 +102,57 @@ def batch_rows(parts: Sequence[Part], limit: int) -> int:
 class _FileBatches:
     def __init__(self, parts: list[Part], limit: int) -> None:
         self.parts, self.limit = parts, limit
+        self._counts = [0] * len(parts)
 
     def __iter__(self) -> Iterator[pa.Table]:
-        most = batch_rows(self.parts, self.limit)
-        return _ahead(chain.from_iterable(part.tables(most) for part in self.parts))
+        return _ahead(self._tables(batch_rows(self.parts, self.limit)))
+
+    def _tables(self, most: int) -> Iterator[pa.Table]:
+        for number, part in enumerate(self.parts):
+            count = 0
+            for table in part.tables(most):
+                count += table.num_rows
+                yield table
+            self._counts[number] = count
+
+    def pieces(self, rows: int) -> list[tuple[Piece, int]]:
+        most, start = batch_rows(self.parts, self.limit), 0
+        found: list[tuple[Piece, int]] = []
+        for part, count in zip(self.parts, self._counts, strict=True):
+            inside = 0
+            for piece in part.cut(rows):
+                found.append((_FilePiece(piece, most), start + inside))
+                inside += piece.rows  # of what is not cut a guess, but then nothing comes after it
+            start += count
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _FilePiece:
+    part: Part
+    most: int
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return _ahead(self.part.tables(self.most))
 
 
 class _DaskBatches:
     def __init__(self, frame: Any, limit: int) -> None:
         self._frame, self.limit = frame, limit
+        self._counts = [0] * frame.npartitions
 
     def __iter__(self) -> Iterator[pa.Table]:
         return _ahead(self._compute(number) for number in range(self._frame.npartitions))
 
+    def pieces(self, rows: int) -> list[tuple[Piece, int]]:
+        starts = list(accumulate(self._counts, initial=0))
+        return [(_DaskPiece(self._frame.partitions[i]), starts[i]) for i, count in enumerate(self._counts) if count]
+
     def _compute(self, number: int) -> Any:
         try:
-            return self._frame.partitions[number].compute()
+            table = self._frame.partitions[number].compute()
+            self._counts[number] = len(table)
+            return table
         except AutoMLError:
             raise
         except Exception as error:
@@ -111,10 +164,16 @@ class _DaskBatches:
             raise DataError(f"{why}.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _DaskPiece:
+    frame: Any
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        yield open_table(self.frame.compute(scheduler="synchronous"))
+
+
 def _ahead(tables: Iterator[Any]) -> Iterator[pa.Table]:
     """Yield tidy tables, each read while the one before is worked on."""
-    from automl.table import open_table
-
     with ThreadPoolExecutor(1, thread_name_prefix="automl-batches") as pool:
         waiting = pool.submit(next, tables, None)
         while (table := waiting.result()) is not None:

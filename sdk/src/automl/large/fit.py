@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from automl.large.batches import open_batches
@@ -12,7 +14,7 @@ from automl.large.refit import learn_from_all
 from automl.large.survey import Survey, take_survey
 from automl.metrics import resolve_metric
 from automl.study.clock import Clock
-from automl_core import DataError
+from automl_core import ComponentUnavailable, DataError, FitsTogether, Learner
 
 if TYPE_CHECKING:
     from automl.engine import AutoML
@@ -25,6 +27,7 @@ __all__ = ["finish_large", "sample_large", "search_clock", "survey_large"]
 SEARCH_SHARE = 0.6  # of the time after the survey; the rest is for fits on all rows
 PASS_SHARE = 1.5  # of the seconds of the survey, that reading all rows again and predicting some takes
 LEAST_SHARE = 0.05  # of the limit, that is kept for it at least
+log = logging.getLogger("automl.large")
 
 
 def survey_large(
@@ -94,13 +97,29 @@ def finish_large(
     metric = resolve_metric(engine.metric, model.task)
     if not (survey.complete or _ordered(given)):
         learners = plugins.build_all("learner", plugins.settings.learners)
-        learn_from_all(
-            model, survey, prepared, outcome, learners=learners, metric=metric, clock=_before_scoring(clock, survey),
-            threads=threads, weight=given.get("sample_weight"),
-        )  # fmt: skip
+        executor = _workers(plugins, outcome, learners)
+        try:
+            learn_from_all(
+                model, survey, prepared, outcome, learners=learners, metric=metric, threads=threads,
+                clock=_before_scoring(clock, survey), weight=given.get("sample_weight"), executor=executor,
+            )  # fmt: skip
+        finally:
+            if executor is not None:  # nobody waits for workers that hang
+                Thread(target=executor.close, name="automl-close", daemon=True).start()
     if survey.held_out:
         score_held_out(model, survey, prepared.coder, metric=metric, clock=clock, threads=threads)
     tell_fates(model, survey, len(prepared.data.target))
+
+
+def _workers(plugins: Plugins, outcome: Outcome, learners: Mapping[str, Learner]) -> Any:
+    """Return the executor whose workers fit together, None where there is none, or no learner that can."""
+    if not (outcome.gangs and any(isinstance(learner, FitsTogether) for learner in learners.values())):
+        return None
+    try:
+        return plugins.build("executor", plugins.settings.executor)
+    except ComponentUnavailable as error:
+        log.warning("fits on all rows run in this process alone: %s", error)
+        return None
 
 
 def _before_scoring(clock: Clock, survey: Survey) -> Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from automl.large.batches import Batches
 
-__all__ = ["Reservoir", "Survey", "known_targets", "take_survey"]
+    Choose = Callable[[NDArray[np.uint64], int], NDArray[np.bool_]]
+
+__all__ = ["Reservoir", "Survey", "choose_rows", "known_targets", "take_survey"]
 
 MOST_WATCHED = 25_000
 HELD_OUT_SHARE = 1 / 4  # of the limit, that predictions of the held-out rows may take
@@ -73,13 +75,21 @@ class Survey:
         """Read all rows again, and yield those to learn from whose hashes are at most so high, part by part."""
         return self._again(lambda h, start: self.fates.are_learned(h, start) & (h <= np.uint64(highest)))
 
-    def _again(self, choose: Callable[[NDArray[np.uint64], int], NDArray[np.bool_]]) -> Iterator[pa.Table]:
-        start = 0
-        for table in self.batches:
-            chosen = known_targets(table[self.target]) & choose(row_hash(start, table.num_rows, self.seed), start)
-            start += table.num_rows
-            if chosen.any():
-                yield table.filter(pa.array(chosen))
+    def _again(self, choose: Choose) -> Iterator[pa.Table]:
+        return choose_rows(self.batches, 0, self.target, self.seed, choose)
+
+
+def choose_rows(tables: Iterable[pa.Table], start: int, target: str, seed: int, choose: Choose) -> Iterator[pa.Table]:
+    """Yield the chosen rows of tables whose first row has the number `start`, as far as they have a target.
+
+    Args:
+        choose: from the hashes of some rows, and the number of the first, to which of them are chosen.
+    """
+    for table in tables:
+        chosen = known_targets(table[target]) & choose(row_hash(start, table.num_rows, seed), start)
+        start += table.num_rows
+        if chosen.any():
+            yield table.filter(pa.array(chosen))
 
 
 def known_targets(column: pa.ChunkedArray) -> NDArray[np.bool_]:

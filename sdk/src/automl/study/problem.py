@@ -54,6 +54,7 @@ class Outcome:
     Attributes:
         scores: in the metric's own direction: "out_of_fold" on the rows that chose the weights, "nested" on rows that
             did not, "best_single" of the best trial alone. Nested below out-of-fold tells how optimistic that one is.
+        gangs: whether the workers of the executor can fit one model together.
     """
 
     study: Study
@@ -64,3 +65,4 @@ class Outcome:
     scores: Mapping[str, float]
     warnings: Sequence[str]
     interrupted: bool = False
+    gangs: bool = False

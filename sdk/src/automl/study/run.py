@@ -34,6 +34,7 @@ from automl_core import (
     Drives,
     Executor,
     Forest,
+    Gangs,
     Learner,
     Plugins,
     Portfolio,
@@ -176,7 +177,10 @@ class _Runner:
         self.journal.finish()
         warnings = find_leaks(self.problem.data, len(self.problem.classes), seed=self.problem.seed)
         scores = self._scores(shipment, loop)
-        return Outcome(self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted)
+        gangs = isinstance(self.executor, Gangs)
+        return Outcome(
+            self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted, gangs
+        )
 
     def _use_probe(self, loop: Loop, first: Proposal, probed: Fitted) -> None:
         """Take the probe for the first trial's first part, or, cut short by its limit, for a trial of its own."""
