@@ -49,7 +49,7 @@ def test_a_student_says_what_its_teacher_says(tmp_path, teachers: Mapping[str, A
     teacher, (data, y), (new, truth) = teachers[task].model_, rows(300, task), rows(300, task, seed=1)
     student = teacher.distill({**data, "y": y}, holdout={**new, "y": truth}, **options(tmp_path)).model_
     apart = np.abs(said(student, new) - said(teacher, new)).mean()
-    assert apart < 0.25 * np.abs(said(teacher, new) - said(teacher, new).mean(axis=0)).mean()
+    assert apart < 0.4 * np.abs(said(teacher, new) - said(teacher, new).mean(axis=0)).mean()
     told = student.info["distilled"]
     assert told["rows"] == 300
     assert told["student"]["trees"] < told["teacher"]["trees"]
@@ -97,8 +97,9 @@ def test_unlabelled_rows_teach_where_labelled_ones_are_not(tmp_path, teachers: M
     assert error(unlabelled=high) < 0.5 * error()
 
 
-def test_rows_of_the_sample_are_taught_as_said_before_they_were_learned(tmp_path) -> None:
-    # The teacher knows some of the noise by heart, which is no knowledge to hand on.
+def test_rows_of_the_sample_are_taught_as_said_before_they_were_learned(tmp_path, monkeypatch) -> None:
+    # The teacher knows some of the noise by heart, which is no knowledge to hand on; what was observed would hide that.
+    monkeypatch.setattr("automl.distill.TRUTH", 0.0)
     rng = np.random.default_rng(0)
     data, y = {"x": rng.normal(size=300), "z": rng.normal(size=300)}, rng.normal(size=300)
     settings = load_settings(directory=str(tmp_path), learners=("sklearn.extra_trees",), executor="serial")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "distill"]
 
-TRUTH = 0.3  # how much of a labelled row's target is what was observed, the rest being what the teacher says
+TRUTH = 0.6  # how much of a labelled row's target is what was observed, the rest being what the teacher says
 LEAST = 0.01  # the probability below which a class is left out of a row's target
 MIXED = 2  # mixed rows for each row that is given
 MOST = 20_000  # given rows that take part in these
