@@ -78,7 +78,9 @@ def test_a_student_is_saved_explained_and_reported_as_any_model(tmp_path, teache
     np.testing.assert_allclose(parts.sum(axis=1), loaded.predict_proba(data), atol=1e-6)
     new, truth = rows(200, "binary", seed=2)
     loaded.report(tmp_path / "report.html", data={**new, "y": truth})
-    assert "no rows were held out" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "no rows were held out" in page
+    assert "teacher.distill(data, " in page
     assert not any("twin" in warning for warning in loaded.info["warnings"])
 
 

@@ -28,6 +28,7 @@ def again_section(model: Model) -> Section:
     if not origin:
         return Section("Fit it again", ["The model's file does not say how it was fitted."])
     asked: dict[str, Any] = origin.get("arguments", {})
+    distilled = "distilled" in model.info
     text = []
     if asked.get("time_limit") is not None:
         text.append(
@@ -36,9 +37,9 @@ def again_section(model: Model) -> Section:
         )
     if origin.get("key"):
         text.append(f"The encoded training table has the fingerprint {origin['key']}.")
-    code = [_call(model, asked, origin)]
+    code = [_distill(asked) if distilled else _call(model, asked, origin)]
     by_target = any(isinstance(value, Mapping) for value in asked.values())
-    if asked.get("time_limit") is not None and not set(asked) - set(COMMAND) and not by_target:
+    if asked.get("time_limit") is not None and not set(asked) - set(COMMAND) and not by_target and not distilled:
         code.insert(0, _command(model, asked, origin))
     versions = {**model.info.get("versions", {}), **origin.get("versions", {})}
     tables = [Table(("package", "version"), [[name, str(version)] for name, version in versions.items()], 2)]
@@ -59,6 +60,11 @@ def _call(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
     given = [f"{name}={value!r}" for name, value in asked.items()]
     data = repr(origin["data"]) if origin.get("data") else "data"
     return f"AutoML({', '.join(given)}).fit({data}, target={model.info.get('targets', model.target)!r})"
+
+
+def _distill(asked: dict[str, Any]) -> str:
+    given = [f"{name}={value!r}" for name, value in asked.items() if name not in ("metric", "task")]
+    return f"teacher.distill(data, {', '.join(given)})"
 
 
 def _targets(model: Model) -> list[str]:
