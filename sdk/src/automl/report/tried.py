@@ -22,9 +22,9 @@ __all__ = ["tried_section"]
 SHOWN = 25
 MAX_SETTINGS = 120
 ENDED = {
-    "noise": "More would gain no more than noise.",
-    "memory": "There is no room for more.",
-    "time": "There was no time for more.",
+    "noise": "It took the last, as more would gain no more than noise.",
+    "memory": "It took the last, as there is no room for more.",
+    "time": "There was no time to look further, so it took all that there is room for.",
 }
 
 
@@ -55,7 +55,7 @@ def _sample_curve(model: Model) -> list[Table]:
         [number(point.get(name), 7) for name in ("rows", "loss", "gain", "noise", "seconds")]
         for point in curve["points"]
     ]
-    return [Table(head, rows, 0, f"How many rows the search needs: it took the last. {ENDED[curve['ended']]}")]
+    return [Table(head, rows, 0, f"How many rows the search needs. {ENDED[curve['ended']]}")]
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:
