@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from automl.closing import wait_for_closing
+
 __all__ = ["INTERRUPTED", "leave", "two_stage_interrupt"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -39,11 +41,11 @@ def two_stage_interrupt() -> Iterator[None]:
 def leave(code: int | str | None) -> None:
     """End the process as `sys.exit` does, without taking the interpreter down under threads that still fit.
 
-    A fit that was given up on goes on in native code; one that calls back into an interpreter that is being torn down
-    crashes the process (seen with CatBoost: SIGSEGV after the model was saved).
+    The time limit is over, so that nobody waits for a fit that was given up on (see `automl.closing`).
     """
     if threading.active_count() == 1 or not (code is None or isinstance(code, int)):
         sys.exit(code)
+    atexit.unregister(wait_for_closing)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from automl.closing import close_aside
 from automl.large.batches import open_batches
 from automl.large.curve import choose_sample
 from automl.large.judge import score_held_out, tell_fates
@@ -104,8 +104,8 @@ def finish_large(
                 clock=_before_scoring(clock, survey), weight=given.get("sample_weight"), executor=executor,
             )  # fmt: skip
         finally:
-            if executor is not None:  # nobody waits for workers that hang
-                Thread(target=executor.close, name="automl-close", daemon=True).start()
+            if executor is not None:
+                close_aside(executor)
     if survey.held_out:
         score_held_out(model, survey, prepared.coder, metric=metric, clock=clock, threads=threads)
     tell_fates(model, survey, len(prepared.data.target))

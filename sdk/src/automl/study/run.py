@@ -9,11 +9,11 @@ from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.closing import close_aside
 from automl.memory import free_memory
 from automl.study.able import able_learners
 from automl.study.driven import run_driven
@@ -94,8 +94,7 @@ def run_study(
                 clock.started -= min(runner.journal.elapsed, RESUMED_SHARE * clock.limit)
             return runner.run()
     finally:
-        # A fit that hangs would hold up the answer: closing waits for it, so nobody waits for closing.
-        Thread(target=executor.close, name="automl-close", daemon=True).start()
+        close_aside(executor)
 
 
 class _Runner:
