@@ -42,6 +42,8 @@ class Linear(Learner):
             raise RuntimeError("out of luck")
         if self.how == "hangs":
             time.sleep(30)
+        if self.how == "slow":
+            time.sleep(3.5)
         if self.how == "exits":
             raise SystemExit(3)
         X = np.nan_to_num(job.data.values[job.train]).astype(float)
@@ -56,14 +58,14 @@ def make(how):
 
 @hookimpl
 def automl_learners():
-    for how in ("works", "crashes", "hangs", "nan", "exits"):
+    for how in ("works", "crashes", "hangs", "slow", "nan", "exits"):
         yield Provider(how, make(how), "A learner for tests.")
 '''
 
 
 @pytest.fixture
 def odd_learners(tmp_path: Path):
-    """Install the plugin `odd`, whose learners work, crash, hang, exit or predict NaN."""
+    """Install the plugin `odd`, whose learners work, crash, hang, are slow, exit or predict NaN."""
     with installed(tmp_path / "site", "odd", "odd_learners", source=LEARNERS):
         yield
 

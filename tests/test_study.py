@@ -141,6 +141,11 @@ def test_a_limit_that_is_over_with_the_first_fit_still_gives_a_model(rows):
     assert found.score(X, 5 * X[:, 0]) < 0.99 * np.std(5 * X[:, 0])
 
 
+def test_a_first_fit_that_takes_most_of_the_limit_still_gives_a_model(table, tmp_path, odd_learners):
+    engine = fit(table, tmp_path, ("odd.slow",), time_limit=5.0, max_trials=None)
+    assert engine.score(*table) > 0.9
+
+
 @pytest.mark.parametrize("limits", [{"time_limit": None, "max_trials": 4}, {"time_limit": 8.0}])
 def test_fast_ships_one_model_of_each_member(limits):
     X = np.random.default_rng(0).normal(size=(1500, 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_study"]
 
+LAST_WAIT = 1.0  # seconds for the only model there may be, even if the time is over
 PROBE_SHARE = 0.1  # of the time limit, for the first fit of one fold, which the plan follows from
 REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": 1000.0}
 IMPORT_SECONDS = 3.0
@@ -116,6 +117,7 @@ class _Runner:
         self.study = self._describe()
         self.importance: NDArray[np.float64] | None = None
         self._recipes: dict[str, Recipe] = {}
+        self._late: Future[Fitted] | None = None
         self._trackers: dict[str, Tracker] = {}
 
     # ---- phases
@@ -141,24 +143,16 @@ class _Runner:
         plan, frame, shared, probed = self._plan(proposals)
         self.plugins.emit("automl_study_started", study=self.study)
         loop = Loop(
-            frame=frame,
-            shared=shared,
-            executor=self.executor,
-            plan=plan,
-            clock=self.clock,
-            metric=self.problem.metric,
-            learners=self.learners,
-            recipe=self._recipe,
-            tell=self._tell,
-            keep=self._keep,
+            frame=frame, shared=shared, executor=self.executor, plan=plan, clock=self.clock, metric=self.problem.metric,
+            learners=self.learners, recipe=self._recipe, tell=self._tell, keep=self._keep,
             max_trials=self.problem.max_trials,
-        )
-        loop.proposals = proposals
+        )  # fmt: skip
+        loop.proposals, first = list(proposals), proposals[:1]
         loop.restored, self.importance = self.journal.restore(self.learners), self.journal.importance
         loop.searched = self.journal.searched()
         self.journal.begin(plan)
         if probed is not None:
-            self._use_probe(loop, proposals[0], probed)
+            self._use_probe(loop, first[0], probed)
         search, interrupted = self._search(), False
         try:
             if search is not None and isinstance(search, Drives):
@@ -166,6 +160,8 @@ class _Runner:
             else:
                 loop.search = search
             loop.run()
+            if self._late is not None:
+                self._use_late_probe(loop, first[0], self._late)
         except KeyboardInterrupt:
             interrupted = True
             log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
@@ -191,6 +187,13 @@ class _Runner:
             loop.restored.setdefault(key, {}).setdefault(0, probed)
         elif loop.plan.folds == 1:
             loop.adopt(first, probed)
+
+    def _use_late_probe(self, loop: Loop, first: Proposal, late: Future[Fitted]) -> None:
+        """Have a model that took longer than a probe may, rather than none."""
+        if loop.plan.folds > 1 or any(member.trial.state == TrialState.COMPLETE for member in loop.members):
+            return
+        if wait([late], timeout=max(self.clock.left, LAST_WAIT)).done and late.exception() is None:
+            loop.adopt(first, late.result())
 
     def _scores(self, shipment: Shipment, loop: Loop) -> dict[str, float]:
         to_score, found = self.problem.metric.to_score, shipment.ensemble
@@ -322,6 +325,7 @@ class _Runner:
             future = self.executor.submit(fit_part, shared, order)
             done, _ = wait([future], timeout=max(0.3 * self.clock.limit, 0.1))
             if not done:
+                self._late = future
                 return None
             if (error := future.exception()) is not None:
                 log.info("the probe failed: %s: %s", type(error).__name__, error)
