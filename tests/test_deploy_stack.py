@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,11 @@ class Stack:
         return answer.status, told
 
     def stop(self, pid: int) -> None:
-        os.kill(pid, signal.SIGTERM)
-        wait(lambda: not alive(pid))
+        """End a part with all that it started, some of which goes on for a while."""
+        for one in family(pid):
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGTERM)
+            wait(lambda one=one: not alive(one))
 
 
 def wait(done: Callable[[], bool]) -> None:
@@ -100,6 +104,15 @@ def wait(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def family(pid: int) -> list[int]:
+    """Return a process, then all that descend from it."""
+    found = [pid]
+    for one in found:
+        with suppress(OSError):
+            found += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+    return found
 
 
 def alive(pid: int) -> bool:

@@ -194,6 +194,18 @@ def test_worker_that_outlives_its_node_is_a_loss(cluster: Cluster, tmp_path: Pat
     assert [(trial.state, trial.error) for trial, _ in driven] == [(TrialState.COMPLETE, None)] * 2
 
 
+def test_trial_that_ray_tune_gives_up_at_once_runs_again(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As it does where a worker dies between two trials.
+    monkeypatch.setattr("ray.tune.experiment.trial.Trial.should_recover", lambda trial: False)
+    driven = drive(Orphaned(tmp_path), trials=2, first=2, scheduler="fifo")
+    assert {trial.id: (trial.state, trial.error) for trial, _ in driven} == dict.fromkeys(
+        (0, 1), (TrialState.COMPLETE, None)
+    )
+    assert len(driven) == 2
+
+
 class Elsewhere:
     """Cannot be unpickled in a worker, as where a machine lacks a package of the driver's."""
 

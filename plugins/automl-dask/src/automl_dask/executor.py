@@ -117,9 +117,10 @@ class DaskExecutor(Executor):
         hung = wait([task.future for task in running], timeout=self._grace).not_done
         for task, inner in running.items():
             if task.future in hung:
+                # Before it is cancelled, which lands in another thread and looks like a scheduler that is gone.
+                _fail(task, RuntimeError("executor 'dask' was closed while this ran"))
                 if self._client.status == "running":
                     inner.cancel()
-                _fail(task, RuntimeError("executor 'dask' was closed while this ran"))
         self._cluster.close()
 
     # ---- to the cluster, which holds no more than it can run

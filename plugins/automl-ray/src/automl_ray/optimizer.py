@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from automl_core import AutoMLError, ComponentUnavailable, Search, Space, Trial
+from automl_core import AutoMLError, ComponentUnavailable, Search, Space, Trial, TrialState
 from automl_core.diagnosis import FAILED, Finding
 from automl_ray.cluster import Cluster
 from automl_ray.proposals import Proposals
@@ -83,13 +83,20 @@ class RayTuneOptimizer(Search):
         trials = left if trials is None else min(left, trials)
         if trials < 1:
             return
-        with self._connect() as cluster, ExitStack() as stack:
-            need = self._need(cluster)
-            cluster.wait_for_room(need)
-            run = _Run(cluster, deadline, stack)
-            run.prepare(self.settings, self._proposals, evaluate, steps, list(first)[:trials], trials, need)
-            stack.callback(run.stop)
-            yield from run.results()
+        with self._connect() as cluster:
+            need, waiting = self._need(cluster), list(first)[:trials]
+            for _ in range(self.settings.max_failures + 1):
+                with ExitStack() as stack:
+                    cluster.wait_for_room(need)
+                    run = _Run(cluster, deadline, stack)
+                    run.prepare(self.settings, self._proposals, evaluate, steps, waiting, trials, need)
+                    stack.callback(run.stop)
+                    yield from run.results()
+                waiting, trials = run.lost, len(run.lost)
+                if not waiting or (deadline is not None and time.monotonic() > deadline):
+                    return
+            for trial in waiting:
+                yield trial.with_result(TrialState.FAILED), None
 
     def diagnose(self) -> Iterator[Finding]:
         """See `Diagnoses`."""
@@ -123,11 +130,16 @@ class RayTuneOptimizer(Search):
 
 
 class _Run:
-    """One run of Ray Tune, in a thread of its own; what ends is collected in a box."""
+    """One run of Ray Tune, in a thread of its own; what ends is collected in a box.
+
+    Attributes:
+        lost: trials whose worker died before they had begun, on which Ray Tune gives up at once.
+    """
 
     def __init__(self, cluster: Cluster, deadline: float | None, stack: ExitStack) -> None:
         self.cluster, self.deadline, self.stack = cluster, deadline, stack
         self.error: BaseException | None = None
+        self.lost: list[Trial] = []
         self.box: Any = None
         self._asked: Any = None
         self._heard = 0.0
@@ -172,7 +184,7 @@ class _Run:
             run_config=tune.RunConfig(
                 storage_path=given.storage_path or self._folder(),
                 failure_config=tune.FailureConfig(max_failures=given.max_failures),
-                callbacks=[tuning.Reports(self.box, steps)],
+                callbacks=[tuning.Reports(self.box, steps, given.max_failures)],
                 stop=tuning.Stop(self.box),
                 verbose=0,
             ),
@@ -196,7 +208,9 @@ class _Run:
         self._heard = time.monotonic()
         yielded: set[int] = set()
         for trial, state in self._arrivals():
-            if trial.id not in yielded:  # a worker may die after it sent its result, and the trial run again
+            if trial.state == TrialState.RUNNING:
+                self.lost.append(trial)
+            elif trial.id not in yielded:  # a worker may die after it sent its result, and the trial run again
                 yielded.add(trial.id)
                 yield trial, state
         if self.error is not None:

@@ -70,10 +70,14 @@ class Suggestions(Searcher):
 
 
 class Reports(tune.Callback):
-    """Tells of trials that brought nothing home: stopped early, or lost with their workers."""
+    """Tells of trials that brought nothing home: stopped early, or lost with their workers.
 
-    def __init__(self, box: Any, steps: int) -> None:
-        self._box, self._steps = box, steps
+    Args:
+        retries: how often Tune runs a trial again.
+    """
+
+    def __init__(self, box: Any, steps: int, retries: int) -> None:
+        self._box, self._steps, self._retries = box, steps, retries
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         done = (trial.last_result or {}).get("step", 0)
@@ -86,7 +90,13 @@ class Reports(tune.Callback):
         ray.get(self._box.put.remote(pack(said)))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._tell(trial, TrialState.FAILED, f"its worker died: {_reason(trial)}")
+        why = f"its worker died: {_reason(trial)}"
+        if trial.run_metadata.num_failures > self._retries:
+            self._tell(trial, TrialState.FAILED, why)
+            return
+        # Tune gives up at once on a trial whose worker dies before it has begun: it goes back to be run again.
+        self.on_trial_recover(iteration, trials, trial)
+        self._tell(trial, TrialState.RUNNING, why)
 
     def _tell(self, trial: Any, state: TrialState, error: str) -> None:
         seconds = float((trial.last_result or {}).get("seconds", 0.0))
