@@ -181,7 +181,7 @@ def _from_pandas(data: Any) -> pa.Table:
         data = data.to_frame()
     names = [str(name) for name in data.columns]
     _check_names(names)
-    columns = [_column(data.iloc[:, i]) for i in range(len(names))]
+    columns = [_column(column) for _, column in data.items()]  # iloc takes twice as long
     return pa.table(columns, names=names)
 
 
