@@ -230,15 +230,17 @@ class Supervisor:
     def _drain(self, seconds: float) -> None:
         """Answer on, not ready any more, until load balancers have noticed."""
         self._tell(DRAIN)
+        self._go_on(seconds)
+        if drop_new(self._listener):
+            self._go_on(LAST_CALL)
+        while self._accept():
+            pass
+
+    def _go_on(self, seconds: float) -> None:
+        """Work as before for so long, or until a second `stop`."""
         until = monotonic() + seconds
         while self._stopping == 1 and (left := until - monotonic()) > 0:
             self._step(left)
-        if drop_new(self._listener):
-            until = monotonic() + LAST_CALL
-            while self._stopping == 1 and (left := until - monotonic()) > 0:
-                self._step(left)
-        while self._accept():
-            pass
 
     def _end(self, grace: float) -> None:
         self._tell(LEAVE)

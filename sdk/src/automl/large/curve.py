@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.large.job import watched_job
 from automl.metrics import pinball_level, pinball_losses, row_losses
 from automl.prepare import fingerprint
 from automl.study.able import able_learners
-from automl_core import Data, Distributed, Job, Learner, Portfolio
+from automl_core import Data, Distributed, Learner, Portfolio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,39 +63,47 @@ def choose_sample(
         return prepared
     params, order = _configuration(learner, prepared), _order(prepared, seed)
     watched = prepared.encoder.encode(survey.watched), prepared.coder.encode(survey.watched[survey.target])
-    budget = TIME_SHARE * max(clock.left, 0.0)
-    points: list[dict[str, Any]] = []
-    losses: NDArray[np.float64] | None = None
-    rows, ended = FIRST, "memory"
-    while True:
-        began = time.monotonic()
-        seconds = None if budget == float("inf") else max(budget, 0.05)
-        job = _job(prepared, order[:rows], watched, params, metric, seed=seed, threads=threads, seconds=seconds)
-        found = _losses(learner.fit(job).predict(watched[0]), watched[1], metric)
-        took = time.monotonic() - began
-        if took > CUT * budget:
-            ended = "time"
-            break
-        gain = noise = None
-        if losses is not None:
-            gain = float((losses - found).mean())
-            noise = ERRORS * float((losses - found).std()) / len(found) ** 0.5
-        points.append({"rows": rows, "loss": float(found.mean()), "gain": gain, "noise": noise, "seconds": took})
-        losses, budget = found, budget - took
-        if gain is not None and noise is not None and gain <= noise:
-            ended = "noise"
-            break
-        if rows == count:
-            break
-        if 2 * took > CUT * budget:
-            ended = "time"
-            break
-        rows = count if 4 * rows > 2 * count else 2 * rows
+
+    def losses_of(rows: int, seconds: float | None) -> NDArray[np.float64]:
+        job = watched_job(
+            prepared, order[:rows], watched, metric, params=params, seed=seed, threads=threads, seconds=seconds
+        )
+        return _losses(learner.fit(job).predict(watched[0]), watched[1], metric)
+
+    ended, points = _climb(losses_of, count, TIME_SHARE * max(clock.left, 0.0))
     if not points:
         return prepared
     kept = int(points[-1]["rows"]) if ended == "noise" else count
     log.info("the search learns from %d of the sample's %d rows: the learning curve ended by %s", kept, count, ended)
     return _take(prepared, np.sort(order[:kept]), {"ended": ended, "points": points})
+
+
+def _climb(
+    losses_of: Callable[[int, float | None], NDArray[np.float64]], count: int, budget: float
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return what ended the curve, and its points; `losses_of` fits so many rows in so many seconds."""
+    points: list[dict[str, Any]] = []
+    before: NDArray[np.float64] | None = None
+    rows = FIRST
+    while True:
+        began = time.monotonic()
+        found = losses_of(rows, None if budget == float("inf") else max(budget, 0.05))
+        took = time.monotonic() - began
+        if took > CUT * budget:
+            return "time", points
+        point = {"rows": rows, "loss": float(found.mean()), "gain": None, "noise": None, "seconds": took}
+        points.append(point)
+        if before is not None:
+            point["gain"] = gain = float((before - found).mean())
+            point["noise"] = noise = ERRORS * float((before - found).std()) / len(found) ** 0.5
+            if gain <= noise:
+                return "noise", points
+        if rows == count:
+            return "memory", points
+        before, budget = found, budget - took
+        if 2 * took > CUT * budget:
+            return "time", points
+        rows = min(2 * rows, count)
 
 
 def _configuration(learner: Learner, prepared: Prepared) -> Mapping[str, Any]:
@@ -114,25 +123,6 @@ def _order(prepared: Prepared, seed: int) -> NDArray[np.int64]:
         return order
     first = np.sort(np.unique(prepared.data.target[order], return_index=True)[1])
     return np.concatenate([order[first], np.delete(order, first)])
-
-
-def _job(
-    prepared: Prepared,
-    rows: NDArray[np.int64],
-    watched: tuple[NDArray[np.float32], NDArray[np.float64]],
-    params: Mapping[str, Any],
-    metric: Metric,
-    **options: Any,
-) -> Job:
-    data, (values, target) = prepared.data, watched
-    joined = Data(
-        np.concatenate([data.values[rows], values]), data.columns, np.concatenate([data.target[rows], target]),
-        None if data.weight is None else np.concatenate([data.weight[rows], np.ones(len(values))]),
-    )  # fmt: skip
-    return Job(
-        data=joined, train=np.arange(len(rows)), valid=np.arange(len(rows), len(joined.target)), params=params,
-        task=prepared.coder.task, classes=len(prepared.coder.classes), objective=metric.objective, **options,
-    )  # fmt: skip
 
 
 def _losses(said: NDArray[np.float64], target: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:

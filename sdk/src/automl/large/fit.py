@@ -106,6 +106,8 @@ def finish_large(
         finally:
             if executor is not None:
                 close_aside(executor)
+            for learner in learners.values():
+                learner.close()
     if survey.held_out:
         score_held_out(model, survey, prepared.coder, metric=metric, clock=clock, threads=threads)
     tell_fates(model, survey, len(prepared.data.target))

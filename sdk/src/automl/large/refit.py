@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.large.job import watched_job
 from automl.large.together import Rows, fit_together
 from automl.predictor import Part, Predictor
-from automl_core import Data, Distributed, Exports, FitsTogether, Job, Learner
+from automl_core import Distributed, Exports, FitsTogether, Job, Learner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,26 +85,12 @@ def learn_from_all(
         row for row in outcome.leaderboard.rows
         if row["loss"] is not None and isinstance(learners.get(row["learner"]), Distributed)
     ]  # fmt: skip
-    job = _job(prepared, watched, target, metric, threads)
+    job = watched_job(prepared, slice(None), (watched, target), metric, params={}, threads=threads)
     fits = _Fits(survey, rows, AllRows(survey, rows), clock, executor, [])
     fitted = fits.fit(able[:MEMBERS], learners, job)  # the leaderboard has the best first
     model.info["warnings"] = [*model.info.get("warnings", ()), *fits.warnings]
     if fitted:
         _mix(model, fitted, metric, watched, target)
-
-
-def _job(
-    prepared: Prepared, watched: NDArray[np.float32], target: NDArray[np.float64], metric: Metric, threads: int
-) -> Job:
-    data, count = prepared.data, len(prepared.data.target)
-    joined = Data(
-        np.concatenate([data.values, watched]), data.columns, np.concatenate([data.target, target]),
-        None if data.weight is None else np.concatenate([data.weight, np.ones(len(watched))]),
-    )  # fmt: skip
-    return Job(
-        data=joined, train=np.arange(count), valid=np.arange(count, len(joined.target)), task=prepared.coder.task,
-        classes=len(prepared.coder.classes), params={}, threads=threads, objective=metric.objective,
-    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -187,8 +187,8 @@ def _cut(loop: Loop, member: Member, limit: float | None, flats: _Flats, refit: 
         return False
     fits = [member.fits[part] for part in sorted(member.fits)]
     order = _whole(loop, member, train_share(loop.frame))
-    cut = loop.executor.submit(settle, loop.shared, fits, order, rounds).result()
-    member.fits = {fit.part: fit for fit in cut}
+    # Here, as fits that were given up on may hold all places of the executor.
+    member.fits = {fit.part: fit for fit in settle(loop.shared, fits, order, rounds)}
     rows, member.prediction = loop.collect(member)
     target, weight = loop.frame.data.target[rows], loop.frame.data.weight
     loss = loop.metric.loss(target, member.prediction, None if weight is None else weight[rows])
