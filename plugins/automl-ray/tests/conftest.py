@@ -1,4 +1,4 @@
-"""One Ray on this machine for the tests of a module; starting it takes seconds."""
+"""One Ray on this machine for the tests of a module: starting it takes seconds, and no other test is to find it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from automl_ray.cluster import Cluster
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Cluster]:
     with Cluster(cpus=2, gpus=0, object_store_bytes=200 << 20) as cluster:
         yield cluster

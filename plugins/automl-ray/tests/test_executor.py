@@ -191,6 +191,14 @@ def test_unreachable_head_is_told_with_its_address(address: str, monkeypatch: py
         build_executor(Context("ray", {"address": address, "timeout": 1}))
 
 
+def test_connection_to_one_cluster_is_not_taken_for_another(cluster: Cluster) -> None:
+    with pytest.raises(ComponentUnavailable, match="connected to Ray at this machine and cannot be to 127.0.0.1:9 "):
+        Cluster("127.0.0.1:9")
+    with Cluster("auto") as same:
+        assert same.alive
+    assert cluster.alive
+
+
 def test_ray_of_this_machine_listens_on_loopback_only(cluster: Cluster) -> None:
     (node,) = cluster.ray.nodes()
     assert node["NodeManagerAddress"] == "127.0.0.1"

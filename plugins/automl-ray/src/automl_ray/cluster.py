@@ -28,13 +28,14 @@ _STARTING = ("timed out during startup", "Starting Ray client server failed")
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _lock = threading.Lock()
 _users = 0  # clusters of this process that hold the connection that one of them made
+_connected: str | None = None  # where that one is
 
 
 class Cluster:
     """A connection to Ray, of which a process has one at most; a context manager.
 
-    Where the process is connected already, that connection is used and left open. Ray on this machine listens on the
-    loopback interface only.
+    Where the process is connected already, that connection is used and left open; one that was made here is not taken for
+    another address. Ray on this machine listens on the loopback interface only.
 
     Args:
         address: "auto", "host:6379" or "ray://host:10001"; None starts Ray on this machine.
@@ -43,7 +44,7 @@ class Cluster:
         timeout: seconds to wait for an answer.
 
     Raises:
-        ComponentUnavailable: no cluster answers at the address.
+        ComponentUnavailable: no cluster answers at the address, or this process is connected to another one.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Cluster:
         runtime_env: Mapping[str, Any] | None = None,
         timeout: float = 60.0,
     ) -> None:
-        global _users
+        global _users, _connected
         self.address, self.timeout = address or None, timeout
         self._open = True
         self._resources: dict[str, float] = {}
@@ -67,6 +68,12 @@ class Cluster:
             self._counted = _users > 0 or not self.ray.is_initialized()
             if not self.ray.is_initialized():
                 self._connect(local, dict(runtime_env or {}))
+                _connected = self.address
+            elif _users and self.address not in (None, "auto", _connected):
+                raise ComponentUnavailable(
+                    f"this process is connected to Ray at {_connected or 'this machine'} and cannot be to {self.address} "
+                    "at the same time. Close what uses the one, or name one address for executor and search."
+                )
             _users += self._counted
 
     def _connect(self, local: Mapping[str, Any], runtime_env: dict[str, Any]) -> None:
