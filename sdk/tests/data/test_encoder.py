@@ -133,6 +133,63 @@ def test_pandas_and_polars_give_the_same_numbers(encoder, columns):
     same(encoder.encode({name: pd.Series(values) for name, values in columns.items()}), expected)
 
 
+@pytest.mark.parametrize("count", [1, 2, 16, 17])
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_few_rows_of_a_frame_give_the_same_numbers(encoder, columns, start, count):
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    expected = encoder.encode(columns)[start : start + count]
+    same(encoder.encode(pl.DataFrame(columns)[start : start + count]), expected)
+    frame = pd.DataFrame(columns)[start : start + count]
+    kinds = (
+        {},
+        {"town": "category", "size": "Int64", "age": "Float64", "member": "boolean"},
+        {"size": "int8", "age": "float64", "town": "string", "note": "string"},
+        {"since": "datetime64[s]", "member": "object", "size": "object"},
+    )
+    for kind in kinds:
+        same(encoder.encode(frame.astype(kind)), expected)
+        same(encoder.encode(frame.astype(kind), strict=False), expected)
+    same(encoder.encode(frame.assign(since=frame["since"].dt.tz_localize("UTC"))), expected)
+    same(encoder.encode(frame.drop(columns="constant")[frame.columns[::-1].drop("constant")]), expected)
+
+
+def odd_frames(pd):
+    now = datetime(2021, 5, 6, 7, 8, 9)
+    yield "float32", pd.DataFrame({"a": np.float32([0.1, 3]), "b": np.float32([2, 0.5])})
+    yield "missing", pd.DataFrame({"a": [pd.NA, 1.0], "b": [None, np.nan]}, dtype=object)
+    yield "several types", pd.DataFrame({"a": [1, 2.5], "b": ["1", True]}, dtype=object)
+    yield "dates", pd.DataFrame({"a": [1.0, np.inf], "b": [now, pd.NaT]})
+    yield (
+        "numpy's",
+        pd.DataFrame({"a": [np.float32(0.1), np.int8(3)], "b": [np.str_("x"), np.bool_(True)]}, dtype=object),
+    )
+    yield "durations", pd.DataFrame({"a": pd.to_timedelta([1.5, None], "s"), "b": [3, 4]})
+    yield "periods", pd.DataFrame({"a": [1, 2], "b": pd.period_range("2020", periods=2, freq="D")})
+    yield "huge", pd.DataFrame({"a": [10**30, -(10**400)], "b": [10**18, 2**63 - 1]}, dtype=object)
+
+
+@pytest.mark.parametrize("levels", [["x", "True", "1"], ["3", "0.1", "2021-05-06T07:08:09"]])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_an_odd_frame_holds_means_the_same_in_a_row_and_in_a_table(levels, count):
+    pd = pytest.importorskip("pandas")
+    encoder = fit(a=[0.5, 1.5] * 6, b=levels * (12 // len(levels)))
+    for name, frame in odd_frames(pd):
+        for start in range(3 - count):
+            few = frame[start : start + count]
+            np.testing.assert_array_equal(encoder.encode(few), encoder.encode(open_table(few)), err_msg=name)
+
+
+def test_a_frame_of_one_row_is_told_what_it_lacks(encoder, row):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame([row])
+    with pytest.raises(DataError, match=r"lacks the column 'age'\..*'aged'"):
+        encoder.encode(frame.rename(columns={"age": "aged"}))
+    with pytest.raises(DataError, match=r"appear more than once: 'age'"):
+        encoder.encode(frame.rename(columns={"size": "age"}))
+    with pytest.raises(DataError, match="column 'age' expects a number, got the str 'old'"):
+        encoder.encode(frame.assign(age="old"))
+
+
 def test_a_file_gives_the_same_numbers(encoder, columns, tmp_path):
     import pyarrow.parquet
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from automl.encoder.categories import CategoryPart
 from automl.encoder.dates import DatePart
+from automl.encoder.frames import few_rows
 from automl.encoder.numbers import NumberPart, TruthPart, plain_numbers, to_float32
 from automl.encoder.part import Arrays, Part, Single, State
 from automl.encoder.texts import TextPart
@@ -123,7 +124,10 @@ class Encoder:
             return self._encode_array(data, strict)
         if isinstance(data, list | tuple) and data and all(isinstance(item, list | tuple) for item in data):
             return self._encode_array(_to_array(data), strict)
-        return self._encode_table(data, strict)
+        rows = few_rows(data)
+        if rows is None:
+            return self._encode_table(data, strict)
+        return self._encode_rows(rows, strict) if len(rows) > 1 else self._encode_row(rows[0], strict)
 
     def _is_row(self, data: Mapping[str, Any]) -> bool:
         value = data.get(self._probe)
