@@ -192,7 +192,9 @@ def test_unreachable_head_is_told_with_its_address(address: str, monkeypatch: py
 
 
 def test_connection_to_one_cluster_is_not_taken_for_another(cluster: Cluster) -> None:
-    with pytest.raises(ComponentUnavailable, match="connected to Ray at this machine and cannot be to 127.0.0.1:9 "):
+    with pytest.raises(
+        ComponentUnavailable, match=r"connected to Ray at this machine and cannot be to 127\.0\.0\.1:9 "
+    ):
         Cluster("127.0.0.1:9")
     with Cluster("auto") as same:
         assert same.alive
