@@ -17,36 +17,22 @@ from automl_core.errors import (
 from automl_core.flat import Additive, Arithmetic, Derived, Flat, Forest, Lookup, Network
 from automl_core.gangs import FitsTogether, Gangs
 from automl_core.hookspecs import hookimpl, hookspec
-from automl_core.kinds import (
+from automl_core.kinds import Cache, Component, Executor, Learner, Monitor, Search, Server, Storage, Tracker
+from automl_core.learners import Candidate, Distributed, Exports, Portable, Portfolio, Resumes, Staged
+from automl_core.plugins import Plugins
+from automl_core.powers import (
     Batches,
-    Cache,
-    Candidate,
-    Component,
-    Distributed,
     Drives,
     Evaluate,
-    Executor,
-    Exports,
     Exposes,
     Fetches,
-    Learner,
     Located,
     Lockable,
-    Monitor,
-    Portable,
-    Portfolio,
     Registry,
-    Resumes,
-    Search,
-    Server,
     Shared,
     Shares,
-    Staged,
-    Storage,
     Tabular,
-    Tracker,
 )
-from automl_core.plugins import Plugins
 from automl_core.providers import Context, Provider
 from automl_core.records import Event, Fold, Study, Trial, TrialState, decode, encode
 from automl_core.space import Choice, Dimension, Float, Int, Params, Scalar, Space, When

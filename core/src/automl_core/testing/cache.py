@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from automl_core.kinds import Batches, Cache, Lockable
+from automl_core.kinds import Cache
+from automl_core.powers import Batches, Lockable
 from automl_core.testing.conformance import Conformance, at_once
 
 __all__ = ["CacheConformance"]

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from automl_core.kinds import Executor, Shared, Shares
+from automl_core.kinds import Executor
+from automl_core.powers import Shared, Shares
 from automl_core.testing.conformance import Conformance, at_once
 
 __all__ = ["ExecutorConformance"]

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from automl_core.data import MULTICLASS, REGRESSION, TASKS, Column, Job, Model
-from automl_core.kinds import Learner, Portable, Portfolio, Resumes, Staged
+from automl_core.learners import Learner, Portable, Portfolio, Resumes, Staged
 from automl_core.space import Choice, Params, Space
 from automl_core.testing.conformance import Conformance, at_once
 from automl_core.testing.tables import (

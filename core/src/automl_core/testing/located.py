@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from automl_core.errors import DataError
-from automl_core.kinds import Located, Tabular
+from automl_core.powers import Located, Tabular
 from automl_core.testing.conformance import Conformance
 
 __all__ = ["LocatedConformance"]

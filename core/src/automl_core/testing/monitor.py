@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from automl_core.kinds import Exposes, Monitor
+from automl_core.kinds import Monitor
+from automl_core.powers import Exposes
 from automl_core.records import Event
 from automl_core.testing.conformance import Conformance, at_once
 

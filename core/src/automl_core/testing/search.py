@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import pytest
 
-from automl_core.kinds import Drives, Search
+from automl_core.kinds import Search
+from automl_core.powers import Drives
 from automl_core.records import Trial, TrialState
 from automl_core.space import Choice, Float, Int, Params, Space, When
 from automl_core.testing.conformance import Conformance

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from automl_core.data import BINARY, MULTICLASS, REGRESSION, Column, Data, Job, Model
-from automl_core.kinds import Exports
+from automl_core.learners import Exports
 from automl_core.testing.flat import evaluate
 
 __all__ = [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from automl_core.kinds import Registry, Tracker
+from automl_core.kinds import Tracker
+from automl_core.powers import Registry
 from automl_core.records import Study, Trial, TrialState
 from automl_core.testing.conformance import Conformance
 
