@@ -125,9 +125,7 @@ class Encoder:
         if isinstance(data, list | tuple) and data and all(isinstance(item, list | tuple) for item in data):
             return self._encode_array(_to_array(data), strict)
         rows = few_rows(data)
-        if rows is None:
-            return self._encode_table(data, strict)
-        return self._encode_rows(rows, strict) if len(rows) > 1 else self._encode_row(rows[0], strict)
+        return self._encode_table(data, strict) if rows is None else self._encode_rows(rows, strict)
 
     def _is_row(self, data: Mapping[str, Any]) -> bool:
         value = data.get(self._probe)
@@ -165,6 +163,8 @@ class Encoder:
         return np.array((values,), dtype=np.float32)
 
     def _encode_rows(self, rows: Sequence[Mapping[str, Any]], strict: bool) -> NDArray[np.float32]:
+        if len(rows) == 1:
+            return self._encode_row(rows[0], strict)
         result = self._empty(len(rows))
         try:
             done = self._fill_numbers(result, rows)
@@ -180,7 +180,7 @@ class Encoder:
 
     def _fill_numbers(self, result: NDArray[np.float32], rows: Sequence[Mapping[str, Any]]) -> set[int]:
         """Fill the columns of numbers where all values are plain ones or missing, and return their places."""
-        if self._get_numbers is None or len(rows) == 1:
+        if self._get_numbers is None:
             return set()
         try:
             values = plain_numbers([self._get_numbers(row) for row in rows])

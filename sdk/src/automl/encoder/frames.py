@@ -1,4 +1,4 @@
-"""The rows of a small data frame, which cost less one by one than through Arrow: half a hundred microseconds, not milliseconds."""
+"""The rows of a small data frame: column by column through Arrow they take up to ten times as long."""
 
 from __future__ import annotations
 
