@@ -71,6 +71,16 @@ def test_a_limit_of_prediction_time_leaves_out_what_is_too_slow(table, tmp_path)
     assert shares == {"ensemble": 1.0, "sklearn.linear": 1.0, "sklearn.extra_trees": 0.0}
 
 
+def test_a_hung_fit_that_holds_the_only_place_does_not_keep_a_model_from_being_cut(table, tmp_path, odd_learners):
+    options = {"max_trials": None, "n_jobs": 1, "executor": "threads", "predict_time_limit": 12.5}
+    started = time.monotonic()
+    engine = fit(table, tmp_path, ("lightgbm", "odd.hangs"), time_limit=6.0, **options)
+    assert time.monotonic() - started < 8
+    (shipped,) = [row for row in engine.leaderboard() if row["weight"] == 1.0 and row["learner"] != "ensemble"]
+    assert 0 < shipped["rounds"] < 40
+    assert engine.score(*table) > 0.8
+
+
 def test_nothing_that_works_still_gives_an_answer(table, tmp_path, odd_learners):
     engine = fit(table, tmp_path, ("odd.crashes",), max_trials=1)
     share = np.mean(table[1])
