@@ -57,10 +57,16 @@ def test_page_is_whole_small_and_safe() -> None:
     assert page == to_html(report, reference=EVIL, current="new.csv")
 
 
+def test_page_tells_of_faults() -> None:
+    columns = {**table(2, 500, 0.0), "x1": [None] * 200 + [0.0] * 300}
+    assert "<td>40% missing</td>" in to_html(compare(schema(2), columns), reference="old.csv", current="new.csv")
+
+
 def test_json_says_the_same_as_the_page() -> None:
     report = compare(schema(3), table(3, 500, 1.0))
     body = json.loads(json.dumps(to_json(report), allow_nan=False))
     assert body["drifted"] == ["x0"]
+    assert body["features"][0]["violations"].keys() == {"missing", "out_of_range"}
     assert [item["name"] for item in body["features"]] == [item.profile.name for item in report.findings]
     assert (
         len(body["features"][0]["bins"]) == len(body["features"][0]["reference"]) == len(body["features"][0]["current"])

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from automl_core import Event
 from automl_core.testing import MonitorConformance
+from automl_drift.compare import compare
 from automl_drift.monitor import DriftMonitor
+from automl_drift.quality import violations
 
 # The format is read by its own library, which this plugin does not need.
 parser = pytest.importorskip("prometheus_client.parser")
@@ -71,6 +74,37 @@ def test_metrics_are_valid_for_several_models() -> None:
     families = {family.name: family.samples for family in parser.text_string_to_metric_families(body.decode())}
     assert {s.labels["model"]: s.value for s in families["automl_drift_alarm"]} == {"m": 0, "n": 1}
     assert {s.labels["feature"] for s in families["automl_drift_score"]} == {'the "x"\\', "k"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({'the "x"\\': [None] * 500 + [0.0] * 500}, {('the "x"\\', "missing"): 0.5}, id="missing"),
+        pytest.param({'the "x"\\': [99.0] * 250 + [0.0] * 750}, {('the "x"\\', "out_of_range"): 0.25}, id="out of range"),
+        pytest.param({"k": ["a", "new"] * 500}, {("k", "unseen"): 0.5}, id="unseen"),
+    ],
+)
+def test_faults_of_a_feed_are_exposed_by_feature_and_check(change: dict[str, Any], expected: dict[Any, float]) -> None:
+    columns = {'the "x"\\': np.random.default_rng(1).normal(size=1000), "k": ["a", "b"] * 500, **change}
+    with DriftMonitor(interval=60) as monitor:
+        announce(monitor)
+        monitor.emit(Event("prediction", time.time(), {"model": "m", "version": "1", "inputs": columns}))
+        monitor.flush()
+        families = {f.name: f.samples for f in parser.text_string_to_metric_families(monitor.expose()[1].decode())}
+    found = {
+        (sample.labels["feature"], sample.labels["check"]): sample.value
+        for sample in families["automl_data_quality_violation_ratio"]
+    }
+    assert len(found) == 4
+    assert {key: share for key, share in found.items() if share > 0.01} == pytest.approx(expected, abs=0.01)
+
+
+def test_dates_after_the_last_one_of_the_reference_are_no_fault() -> None:
+    statistics = {"edges": [0.0, 1e9], "counts": [1000]}
+    schema = {"rows": 1000, "inputs": [{"name": "day", "kind": "datetime", "statistics": statistics}]}
+    report = compare(schema, {"day": [2e9] * 90 + [None] * 10})
+    assert violations(report.findings[0]) == pytest.approx({"missing": 0.1})
 
 
 def test_each_version_is_watched_on_its_own() -> None:

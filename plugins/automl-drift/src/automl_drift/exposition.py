@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from automl_drift.quality import violations
 from automl_drift.scored import Scored
 from automl_drift.watch import DRIFT, FEW, Report
 
@@ -17,6 +18,7 @@ METRICS = {
     "automl_drift_score": "How far a feature is from its reference, 0 to 1.",
     "automl_drift_impact_score": "A feature's drift times its importance.",
     "automl_drift_evidence_log10": "Evidence of a feature's drift; 0 and below is none.",
+    "automl_data_quality_violation_ratio": "Recent rows that fail a check of a feature, beyond the reference's share.",
     "automl_performance_alarm": "1 once labels show that the model does worse than allowed, absent without a baseline.",
     "automl_performance_score": "Score of the latest labelled rows.",
     "automl_performance_baseline": "Score on rows that were held out of the fit.",
@@ -56,6 +58,8 @@ def _add_drift(samples: dict[str, list[str]], own: str, report: Report) -> None:
         samples["automl_drift_impact_score"].append(f"{labels} {item.impact:.6g}")
         evidence = item.evidence if math.isfinite(item.evidence) else -99.0
         samples["automl_drift_evidence_log10"].append(f"{labels} {evidence:.6g}")
+        for check, share in violations(item).items():
+            samples["automl_data_quality_violation_ratio"].append(f'{labels[:-1]},check="{check}"}} {share:.6g}')
 
 
 def _escape(text: str) -> str:

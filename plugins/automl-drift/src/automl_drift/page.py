@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from automl_drift.quality import violations
 from automl_drift.watch import DRIFT, FEW, Finding, Report
 
 __all__ = ["to_html", "to_json"]
@@ -42,13 +43,14 @@ def to_html(report: Report, *, reference: str, current: str) -> str:
     return (
         f"{HEAD}<h1>Drift report</h1><p><b>{escape(_verdict(report))}</b></p>"
         f"<p>{report.rows} rows of {escape(current)} against {escape(reference)}.</p>"
-        "<table><thead><tr><th>Feature<th>Verdict<th>Effect<th>Impact<th>PSI<th>Evidence<th>"
+        "<table><thead><tr><th>Feature<th>Verdict<th>Effect<th>Impact<th>PSI<th>Evidence<th>Faults<th>"
         '<svg width="10" height="10"><rect class="ref" width="10" height="10"/></svg> reference '
         '<svg width="10" height="10"><rect class="cur" width="10" height="10"/></svg> current</tr></thead>'
         f"<tbody>\n{rows}\n</tbody></table>"
         "<p><small>Effect: the largest difference of cumulative shares (numbers) or half the sum of differences of shares "
         "(categories), less what chance alone gives. Impact: effect times importance. Evidence: the logarithm to base 10 "
-        "of a sum that has to exceed twice the rows between false alarms. Rows are assumed to be independent of their "
+        "of a sum that has to exceed twice the rows between false alarms. Faults: how many more rows than in the reference are "
+        "missing, of an unseen level or out of range. Rows are assumed to be independent of their "
         "order. Features are looked at one by one: a change of how they go together is not seen here.</small></p></html>\n"
     )
 
@@ -72,6 +74,7 @@ def _feature(item: Finding) -> dict[str, Any]:
         "psi": item.psi,
         "jensen_shannon": item.jensen_shannon,
         "evidence_log10": item.evidence,
+        "violations": violations(item),
         "bins": list(item.profile.labels),
         "reference": item.profile.counts.tolist(),
         "current": item.counts.tolist(),
@@ -82,6 +85,8 @@ def _row(item: Finding) -> str:
     kind = ' class="drift"' if item.status == DRIFT else ""
     numbers = (item.effect, item.impact, item.psi, item.evidence)
     cells = "".join(f'<td class="n">{number:.3g}</td>' for number in numbers)
+    said = [f"{share:.0%} {check.replace('_', ' ')}" for check, share in violations(item).items() if share >= 0.005]
+    cells += f"<td>{', '.join(said)}</td>"
     return f"<tr><td>{escape(item.profile.name)}</td><td{kind}>{item.status}</td>{cells}<td>{_plot(item)}</td></tr>"
 
 
