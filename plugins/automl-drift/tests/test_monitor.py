@@ -81,7 +81,9 @@ def test_metrics_are_valid_for_several_models() -> None:
     [
         pytest.param({}, {}, id="none"),
         pytest.param({'the "x"\\': [None] * 500 + [0.0] * 500}, {('the "x"\\', "missing"): 0.5}, id="missing"),
-        pytest.param({'the "x"\\': [99.0] * 250 + [0.0] * 750}, {('the "x"\\', "out_of_range"): 0.25}, id="out of range"),
+        pytest.param(
+            {'the "x"\\': [99.0] * 250 + [0.0] * 750}, {('the "x"\\', "out_of_range"): 0.25}, id="out of range"
+        ),
         pytest.param({"k": ["a", "new"] * 500}, {("k", "unseen"): 0.5}, id="unseen"),
     ],
 )
