@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("automl_drift")
 pytest.importorskip("automl_prometheus")
@@ -89,6 +90,13 @@ def test_rules_load() -> None:
 @needs_promtool
 def test_alerts_fire_when_they_should() -> None:
     promtool("test", "rules", "rules_test.yml")
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    tests = yaml.safe_load((RULES.parent / "rules_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    assert {rule["alert"] for rule in rules if "alert" in rule} == fired
 
 
 @needs_promtool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from packages import ROOT
 
 README = (DEPLOY / "README.md").read_text()
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
-ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
 SOURCES = sorted((ROOT / "sdk/src/automl/doctor").glob("*.py")) + sorted(DEPLOY.rglob("*.yaml"))
 
 
@@ -20,9 +21,11 @@ def anchors() -> set[str]:
     return {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@pytest.mark.parametrize("alert", ALERTS)
-def test_alert_has_a_section(alert: str) -> None:
-    assert alert.lower() in anchors()
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_alert_links_to_its_section(alert: dict[str, Any]) -> None:
+    section = alert["alert"].lower()
+    assert section in anchors()
+    assert alert["annotations"]["runbook"] == f"deploy/README.md#{section}"
 
 
 def test_links_within_the_runbook_lead_somewhere() -> None:
