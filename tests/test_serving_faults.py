@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import resource
@@ -391,3 +392,22 @@ def test_public_client_of_the_protocol_works(serve, models) -> None:
         np.testing.assert_allclose(said.as_numpy("predict"), expected)
         assert said.get_response()["id"] == "9"
     client.close()
+
+
+def test_first_arrow_body_holds_up_nobody_else(serve) -> None:
+    """pyarrow is imported by the first request that needs it, beside the loop that answers the others."""
+    served = serve(workers=1)
+    sink = io.BytesIO()
+    table = pa.table({name: [value] for name, value in ROW.items()})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    (other,) = threads = load(served, 1)
+    time.sleep(0.3)
+    before = len(other.answers)
+    with closing(served.connect()) as connection:
+        connection.request("POST", "/predict", sink.getvalue(), {"content-type": "application/vnd.apache.arrow.stream"})
+        assert connection.getresponse().status == 200
+    during = len(other.answers) - before
+    end(threads)
+    assert during > 5
+    assert other.lost == []

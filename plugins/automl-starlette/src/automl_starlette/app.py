@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from urllib.parse import parse_qs
 
 from automl_core import AutoMLError
 from automl_starlette.bodies import Disconnected, read_body
-from automl_starlette.decoding import decode
+from automl_starlette.decoding import decode, load_arrow
 from automl_starlette.encoding import JSON, dump_json, encode
 from automl_starlette.keys import Keys
 from automl_starlette.labels import read_labels
@@ -39,6 +40,7 @@ Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 OPEN = ("/health/", "/v2/health/", "/static/", "/ping")  # what needs no key
 LABELS = "/labels"
+ARROW = b"vnd.apache.arrow"
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 EXPLAINED = 1000  # rows of one explanation
 log = logging.getLogger("automl.server")
@@ -189,11 +191,14 @@ class Application:
         headers = request.headers
         name, version, key = _which(request)
         served = self.service.find(name, version, key=key)
-        data = decode(request.body, headers.get(b"content-type", b""), served.model.names)
+        kind, accept = headers.get(b"content-type", b""), headers.get(b"accept", b"")
+        if "pyarrow" not in sys.modules and (ARROW in kind or ARROW in accept):
+            await asyncio.to_thread(load_arrow)  # other requests do not wait for it
+        data = decode(request.body, kind, served.model.names)
         answer = self._begin(data, served, request.id)
         if isinstance(answer, Future):
             answer = await self._wait(answer)
-        kind, payload = encode(answer, headers.get(b"accept", b""), proba=proba)
+        kind, payload = encode(answer, accept, proba=proba)
         return [(b"content-type", kind)], payload
 
     def _begin(self, data: Any, served: Any, request_id: str) -> Any:

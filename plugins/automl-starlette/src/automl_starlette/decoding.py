@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import orjson
 
 from automl_starlette.problems import Problem
 
-__all__ = ["CONTENT_TYPES", "decode", "parse_json"]
+__all__ = ["CONTENT_TYPES", "decode", "load_arrow", "parse_json"]
 
 Names = Sequence[str]
 
@@ -124,6 +126,12 @@ def from_csv(body: bytes, _: Names) -> Any:
         if len(row) != len(header):
             raise Problem(400, f"row {number} has {len(row)} values for {len(header)} columns.")
     return {name: [row[place] or None for row in rows] for place, name in enumerate(header)}
+
+
+def load_arrow() -> None:
+    """Import pyarrow where it is installed; it takes half a second, so call it where nobody waits."""
+    with suppress(ModuleNotFoundError):  # told by whoever needs it
+        import_module("pyarrow.ipc")
 
 
 def from_arrow(body: bytes, _: Names) -> Any:
