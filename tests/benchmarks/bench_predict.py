@@ -1,14 +1,18 @@
-"""How fast an ensemble predicts, against its members' own libraries and against ONNX Runtime, on one thread.
+"""How fast an ensemble predicts and explains, against its members' own libraries and ONNX Runtime, on one thread.
 
-Run it with `pytest -m benchmark -s tests/benchmarks/bench_predict.py`.
+Run it with `pytest -m benchmark -s tests/benchmarks/bench_predict.py`. Models as `AutoML` ships them are fitted for
+BENCH_SECONDS (60) each; with AUTOGLUON_PYTHON, an interpreter that has AutoGluon, they are compared with its own.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -181,6 +185,124 @@ def test_one_row_as_a_dict_through_the_whole_model(train) -> None:
         f"\na dict of {len(names)} columns: {1e6 * whole:.1f} us, of which {1e6 * part:.1f} us is the predictor;"
         f" the members alone {1e6 * own:.1f} us: {own / whole:.1f} times as much"
     )
+
+
+def test_kernel_against_numpy(train) -> None:
+    """What is left of the speed where there was no compiler."""
+    from automl.predictor.kernel import COMPILED, load_program
+    from automl.predictor.program import compile_parts
+
+    if not COMPILED:
+        pytest.skip("there is no compiled kernel")
+    parts = [Part(train(learner, 0).export(), 1 / 3) for learner in ENSEMBLES["three boosters"]]
+    program = compile_parts(parts, columns=NUMBERS + CATEGORIES, outputs=2)
+    values = make_rows(MANY)
+    few = values[: MANY // 50]
+    answers = {}
+    for compiled, rows in ((True, values), (False, few)):
+        runnable, out, one = load_program(program, compiled=compiled), np.empty((len(rows), 2)), np.empty((1, 2))
+        alone = typical(lambda row, r=runnable, o=one: r.predict(row, o), [values[i : i + 1] for i in range(40)])
+        many = len(rows) / best(lambda r=runnable, v=rows, o=out: r.predict(v, o))
+        answers[compiled] = out[: len(few)]
+        print(f"\n{'kernel' if compiled else 'numpy'}: one row {1e6 * alone:.1f} us; {many:,.0f} rows/s", end="")
+    print(f"; at most {np.abs(answers[True] - answers[False]).max():.1e} apart")
+
+
+def test_contributions(train) -> None:
+    """TreeSHAP of all members together, against LightGBM's and XGBoost's own of the same trees."""
+    from automl.explain import explain
+
+    lgb, xgb = pytest.importorskip("lightgbm"), pytest.importorskip("xgboost")
+    from automl_lightgbm.binned import Target
+    from automl_lightgbm.flatten import flatten
+
+    values = make_rows(ROWS)
+    target = (np.nan_to_num(values[:, 0] * values[:, 1]) > 0).astype(float)
+    settings = {"objective": "binary", "num_leaves": 31, "verbosity": -1, "num_threads": 1, "seed": 0}
+    booster = lgb.train(settings, lgb.Dataset(values, target), num_boost_round=ROUNDS)
+    peer = xgb.train(
+        {"objective": "binary:logistic", "max_depth": 6, "nthread": 1},
+        xgb.DMatrix(values, target),
+        num_boost_round=ROUNDS,
+    )
+    ours = Predictor([Part(flatten(booster.model_to_string(), ROUNDS, 2, Target()), 1.0)], classes=2)
+    three = Predictor([Part(train(name, 0).export(), 1 / 3) for name in ENSEMBLES["three boosters"]], classes=2)
+    calls = {
+        "ours, the same trees": lambda rows: explain(ours, rows),
+        "LightGBM": lambda rows: booster.predict(rows, pred_contrib=True, num_threads=1),
+        "XGBoost, as many trees": lambda rows: peer.predict(xgb.DMatrix(rows, nthread=1), pred_contribs=True),
+        "ours, three boosters": lambda rows: explain(three, rows),
+    }
+    print()
+    for name, call in calls.items():
+        one = typical(call, [values[i : i + 1] for i in range(100)])
+        many = best(lambda c=call: c(values[:500]), repeat=2)
+        print(f"contributions, {name}: one row {1e3 * one:.2f} ms; {500 / many:,.0f} rows/s")
+
+
+AUTOGLUON = """
+import json, pathlib, sys, time
+import pandas as pd
+from autogluon.tabular import TabularPredictor
+frame = pd.read_csv("train.csv")
+predictor = TabularPredictor("target", path="ag", verbosity=0).fit(frame, presets="best_quality", time_limit=float(sys.argv[1]), num_cpus=2)
+size = sum(path.stat().st_size for path in pathlib.Path("ag").rglob("*") if path.is_file())
+predictor.persist()
+rows = [frame.drop(columns="target").iloc[i : i + 1] for i in range(40)]
+taken = []
+for row in rows:
+    start = time.perf_counter()
+    predictor.predict_proba(row)
+    taken.append(time.perf_counter() - start)
+print(json.dumps({"bytes": size, "seconds": sorted(taken[5:])[len(taken[5:]) // 2]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def autogluon(tmp_path_factory) -> dict[str, float] | None:
+    """Return seconds of a row and bytes of the folder of AutoGluon's model of the demo's table."""
+    python, folder = os.environ.get("AUTOGLUON_PYTHON"), tmp_path_factory.mktemp("autogluon")
+    if python is None:
+        return None
+    import automl.demo
+
+    table = pytest.importorskip("pandas").read_csv(Path(automl.demo.__file__).parent / "bank_marketing.csv")
+    table.rename(columns={table.columns[-1]: "target"}).to_csv(folder / "train.csv", index=False)
+    seconds = os.environ.get("BENCH_SECONDS", "60")
+    done = subprocess.run([python, "-c", AUTOGLUON, seconds], cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("quality", ["best", "balanced", "fast"])
+def test_model_as_it_is_shipped(quality, autogluon, tmp_path) -> None:
+    """A dict in, a probability out, of the demo's table; its file; and the way to a first prediction."""
+    import automl.demo
+    from automl import AutoML, load_model
+    from automl.table import open_table
+
+    table = open_table(str(Path(automl.demo.__file__).parent / "bank_marketing.csv"))
+    seconds = float(os.environ.get("BENCH_SECONDS", "60"))
+    target = table.column_names[-1]
+    engine = AutoML(time_limit=seconds, quality=quality, seed=0, n_jobs=2).fit(table, target=target)
+    path = tmp_path / "m.automl"
+    engine.save(path)
+    model = load_model(path)
+    rows = table.drop_columns(target).slice(0, 500).to_pylist()
+    one = typical(model.predict_proba, rows)
+    predictor, size = model.predictor, path.stat().st_size
+    code = f"import automl; automl.load_model({str(path)!r}).predict_proba({rows[0]!r})"
+    first = best(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeat=5)
+    bare = best(lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True), repeat=5)
+    print(
+        f"\n{quality}: {len(predictor.parts) + len(predictor.opaque)} models, {predictor.trees:,} trees; a dict of"
+        f" {len(rows[0])} columns: {1e6 * one:.0f} us; {size / 1e6:.2f} MB; load and predict {1e3 * (first - bare):.0f} ms"
+        f" beyond `import numpy` ({1e3 * bare:.0f} ms)"
+    )
+    if autogluon is not None:
+        print(
+            f"  AutoGluon, persisted: {1e3 * autogluon['seconds']:.0f} ms, {autogluon['seconds'] / one:,.0f} times as long;"
+            f" {autogluon['bytes'] / 1e6:.0f} MB, {autogluon['bytes'] / size:,.0f} times as much"
+        )
 
 
 def count_nodes(predictor: Predictor) -> int:
