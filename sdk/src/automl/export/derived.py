@@ -36,10 +36,10 @@ def add_derived(graph: Graph, item: Derived, features: str, columns: Sequence[Co
 
 
 def to_index(graph: Graph, column: str, codes: int) -> str:
-    """Return codes as int64, with `codes` for missing ones and those beyond."""
-    missing = graph.add("IsNaN", column)
-    whole = graph.cast(graph.add("Where", missing, graph.numbers(codes), column), "int64")
-    return graph.add("Clip", whole, graph.numbers(0, "int64"), graph.numbers(codes, "int64"))
+    """Return codes as int64, with `codes` for missing ones and those out of range."""
+    least = graph.add("GreaterOrEqual", column, graph.numbers(0.0))
+    known = graph.add("And", least, graph.add("Less", column, graph.numbers(codes)))
+    return graph.cast(graph.add("Where", known, column, graph.numbers(codes)), "int64")
 
 
 def _add_lookup(graph: Graph, item: Lookup, features: str, columns: Sequence[Column]) -> str:

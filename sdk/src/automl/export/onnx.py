@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.artifact.place import write_bytes
+from automl.predictor.network import NetworkModel
 from automl_core import BINARY, REGRESSION, Additive, Column, DataError, Flat
 
 if TYPE_CHECKING:
     from automl.export.graph import Graph
     from automl.model import Model
+    from automl.predictor import Opaque
 
 __all__ = ["export_onnx"]
 
@@ -27,12 +29,12 @@ def export_onnx(model: Model, path: str | os.PathLike[str]) -> None:
 
     The encoder stays here: the input "features" is what `model.encoder.encode` returns, float32 (rows, columns), and the
     metadata "columns" lists the columns' names and counts of categories. Outputs are "prediction", float32 (rows,), for
-    regression, else "probabilities", float32 (rows, classes), and "label", (rows,) of the labels' type. They agree with
-    the model's within 1e-5.
+    regression, else "probabilities", float32 (rows, classes), and "label", (rows,) of the labels' type. Probabilities
+    agree with the model's within 1e-5, numbers within 1e-5 of the largest.
 
     Raises:
-        DataError: onnx is not installed, or a member has no form in ONNX: one without a flat form, or statistics of
-            crossed columns with more than a million combinations.
+        DataError: onnx is not installed, or a member has no form in ONNX: one that is neither flat nor a network, or
+            statistics of crossed columns with more than a million combinations.
     """
     try:
         import onnx
@@ -67,13 +69,9 @@ def export_onnx(model: Model, path: str | os.PathLike[str]) -> None:
 def _add_ensemble(graph: Graph, model: Model) -> str:
     """Add all members; returns what is predicted, (rows, 1 or classes) of float32."""
     predictor, columns = model.predictor, model.encoder.columns
-    for member in predictor.opaque:
-        raise DataError(f"the member {member.name!r} has no flat form, so this ensemble cannot be written as ONNX.")
-    said = []
-    for part in predictor.parts:
-        raw = _add_flat(graph, part.flat, columns)
-        said.append(graph.add("Mul", _add_link(graph, part.flat.link, raw), graph.numbers(part.weight)))
-    mixed = graph.add("Sum", *said)
+    said = [(_add_flat(graph, part.flat, columns), part.weight) for part in predictor.parts]
+    said += [(_add_opaque(graph, member, columns), member.weight) for member in predictor.opaque]
+    mixed = graph.add("Sum", *(graph.add("Mul", prediction, graph.numbers(weight)) for prediction, weight in said))
     if predictor.classes and predictor.temperature != 1.0:
         logs = graph.add("Log", graph.add("Max", mixed, graph.numbers(1e-15)))
         mixed = graph.add("Softmax", graph.add("Div", logs, graph.numbers(predictor.temperature)), axis=1)
@@ -85,13 +83,27 @@ def _add_flat(graph: Graph, flat: Flat, columns: Sequence[Column]) -> str:
     from automl.export.derived import add_derived
     from automl.export.trees import add_forest
 
-    features = "features"
-    if flat.derived:
-        own = [add_derived(graph, item, "features", columns) for item in flat.derived]
-        features = graph.add("Concat", "features", *own, axis=1)
+    derived = [add_derived(graph, item, "features", columns) for item in flat.derived]
+    features = graph.add("Concat", "features", *derived, axis=1) if derived else "features"
     if isinstance(flat, Additive):
-        return add_additive(graph, flat, features)
-    return add_forest(graph, flat, features, columns)
+        raw = add_additive(graph, flat, features)
+    else:
+        raw = add_forest(graph, flat, features, columns)
+    return _add_link(graph, flat.link, raw)
+
+
+def _add_opaque(graph: Graph, member: Opaque, columns: Sequence[Column]) -> str:
+    from automl.export.derived import add_derived
+    from automl.export.network import add_network
+
+    if not isinstance(member.model, NetworkModel):
+        raise DataError(
+            f"the member {member.name!r} is neither flat nor a network, so this ensemble cannot be written as ONNX."
+        )
+    network = member.model.network
+    derived = [add_derived(graph, item, "features", columns) for item in member.derived]
+    features = graph.add("Concat", graph.columns("features", member.keep), *derived, axis=1)
+    return _add_link(graph, network.link, add_network(graph, network, features))
 
 
 def _add_link(graph: Graph, link: str, raw: str) -> str:
