@@ -90,9 +90,10 @@ def _trees(program: Program, part: NDArray[np.int64], block: NDArray[np.float32]
     leaf = _levels(program, trees, block) if trees[0, 1] == OBLIVIOUS else _leaves(program, trees, block)
     width = int(trees[0, 3])
     place = trees[:, 5] + leaf * width
-    for number, output in enumerate(trees[:, 2]):  # in the order of trees, as the kernel adds
-        for w in range(width):
-            added[:, output + w] += program.reals[place[:, number] + w]
+    for output in np.unique(trees[:, 2]):
+        own = place[:, trees[:, 2] == output]
+        for w in range(width):  # in the order of trees, as the kernel adds
+            added[:, output + w] += np.cumsum(program.reals[own + w], axis=1)[:, -1]
     return added
 
 
@@ -111,10 +112,12 @@ def _leaves(program: Program, trees: NDArray[np.int64], block: NDArray[np.float3
 
 def _levels(program: Program, trees: NDArray[np.int64], block: NDArray[np.float32]) -> NDArray[np.int64]:
     leaf = np.zeros((len(block), len(trees)), dtype=np.int64)
-    row = np.arange(len(block))
-    for number, tree in enumerate(trees):
-        for node in range(tree[0], tree[6]):
-            leaf[:, number] = leaf[:, number] << 1 | second_child(program, block, row, np.full(len(block), node))
+    row, depth = np.arange(len(block)), trees[:, 6] - trees[:, 0]
+    for level in range(depth.max()):
+        deep = np.flatnonzero(depth > level)
+        node = np.tile(trees[deep, 0] + level, len(row))
+        second = second_child(program, block, np.repeat(row, len(deep)), node)
+        leaf[:, deep] = leaf[:, deep] << 1 | second.reshape(len(row), -1)
     return leaf
 
 
