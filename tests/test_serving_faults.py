@@ -17,12 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain, count, repeat
 from pathlib import Path
+from random import random
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from redises import Node, running_cluster, running_redis
 
 from automl import AutoML
 
@@ -92,9 +95,9 @@ class Served:
 class Load(threading.Thread):
     """Asks on one connection, again and again, until the server refuses connections or `stop` is set."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, rows: Iterator[dict[str, float]]) -> None:
         super().__init__(daemon=True)
-        self.served, self.stop = served, threading.Event()
+        self.served, self.rows, self.stop = served, rows, threading.Event()
         self.answers: list[dict[str, Any]] = []
         self.lost: list[str] = []
         self.refused = False
@@ -109,7 +112,9 @@ class Load(threading.Thread):
                 self.refused = True
                 return
             try:
-                connection.request("POST", "/predict", json.dumps(ROW), {"content-type": "application/json"})
+                connection.request(
+                    "POST", "/predict", json.dumps(next(self.rows)), {"content-type": "application/json"}
+                )
                 answer = connection.getresponse()
                 body = json.loads(answer.read())
             except (OSError, http.client.HTTPException) as error:
@@ -123,8 +128,10 @@ class Load(threading.Thread):
         connection.close()
 
 
-def load(served: Served, count: int = 4) -> list[Load]:
-    threads = [Load(served) for _ in range(count)]
+def load(
+    served: Served, count: int = 4, rows: Callable[[], Iterator[dict[str, float]]] = lambda: repeat(ROW)
+) -> list[Load]:
+    threads = [Load(served, rows()) for _ in range(count)]
     for thread in threads:
         thread.start()
     return threads
@@ -183,10 +190,11 @@ def test_new_file_takes_over_under_load(serve, models, tmp_path) -> None:
     served = serve(AUTOML_SERVER_RELOAD_SECONDS="0.05")
     expected = {round(float(model.predict(ROW)[0]), 9) for model in models}
     threads = load(served, 2)
-    for number in range(1, 21):
+    for number in range(1, 101):
         models[number % 2].save(tmp_path / "m.automl")
-        time.sleep(0.1)
+        time.sleep(0.06)
     end(threads)
+    reloads = served.get("/stats")[1]["totals"]["reloads"]
     answers = [answer for thread in threads for answer in thread.answers]
     by_version: dict[str, set[float]] = {}
     for answer in answers:
@@ -194,40 +202,67 @@ def test_new_file_takes_over_under_load(serve, models, tmp_path) -> None:
     assert [thread.lost for thread in threads] == [[], []]
     assert all(len(said) == 1 for said in by_version.values())
     assert set().union(*by_version.values()) == expected
+    assert reloads > 100  # of both workers together
+
+
+def fill(nodes: list[Node]) -> None:
+    for node in nodes:
+        node.ask("config", "set", "maxmemory-policy", "noeviction")
+        node.ask("config", "set", "maxmemory", "1mb")
+
+
+def restart(nodes: list[Node]) -> None:
+    nodes[0].kill()
+    time.sleep(0.3)
+    nodes[0].start()
+
+
+TROUBLES: dict[str, Callable[[list[Node]], None]] = {
+    "paused": lambda nodes: nodes[0].send(signal.SIGSTOP), "killed": lambda nodes: nodes[0].kill(), "filled": fill,
+    "restarted": restart,
+}  # fmt: skip
 
 
 @pytest.fixture
-def redis() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Node]]:
     pytest.importorskip("automl_redis")
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("redis-server is not installed")
-        pytest.skip("needs redis-server: apt-get install redis-server")
-    port = free_port()
-    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", ""], stdout=subprocess.DEVNULL)
-    time.sleep(0.3)
-    yield port, process
-    process.send_signal(signal.SIGCONT)
-    process.kill()
-    process.wait()
+    if request.param == "cluster":
+        with running_cluster(tmp_path) as nodes:
+            yield nodes
+    else:
+        with running_redis(tmp_path) as node:
+            yield [node]
 
 
-@pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("redis", "trouble"),
+    [*(("one node", trouble) for trouble in TROUBLES), *(("cluster", trouble) for trouble in ("paused", "killed"))],
+    indirect=["redis"],
+)
 def test_redis_in_trouble_under_load_costs_no_prediction(serve, redis, trouble) -> None:
-    port, process = redis
     served = serve(
-        REDIS_HOST="127.0.0.1", REDIS_PORT=str(port), AUTOML_SERVER_CACHE="always", AUTOML_SERVER_LOCAL_ROWS="0"
-    )
-    threads = load(served)
+        REDIS_HOST="127.0.0.1", REDIS_PORT=str(redis[0].port), AUTOML_SERVER_CACHE="always", AUTOML_SERVER_LOCAL_ROWS="0",
+        AUTOML_PLUGINS__REDIS__CLUSTER=str(len(redis) > 1), AUTOML_PLUGINS__STARLETTE__DEADLINE="2",
+    )  # fmt: skip
+
+    def hits() -> float:
+        return float(served.get("/stats")[1]["totals"]["remote_hits"])
+
+    # Every other row is a new one, which is written to Redis.
+    threads = load(served, rows=lambda: chain.from_iterable(({"x": n / 7, "z": random()}, ROW) for n in count()))
     time.sleep(0.5)
-    assert served.get("/stats")[1]["totals"]["remote_hits"] > 0
-    process.send_signal(trouble)
+    assert hits() > 0
+    TROUBLES[trouble](redis)
     time.sleep(0.2)
-    before = [len(thread.answers) for thread in threads]
+    before, known = [len(thread.answers) for thread in threads], hits()
     time.sleep(1.5)
     end(threads)
-    assert [thread.lost for thread in threads] == [[]] * 4
+    assert [thread.lost for thread in threads] == [[]] * 4  # nor was any answer later than the deadline
     assert all(len(thread.answers) > count + 10 for thread, count in zip(threads, before, strict=True))
+    if trouble == "filled":
+        assert "errorstat_OOM" in redis[0].ask("info", "errorstats")
+    if trouble in ("filled", "restarted"):
+        assert hits() > known
 
 
 def test_slow_clients_are_let_go(serve) -> None:
