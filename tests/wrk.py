@@ -25,10 +25,16 @@ SECONDS = 3
 # Bodies rotate: one and the same row would come from a cache, and the processor would know the way through the trees.
 SCRIPT = """
 local bodies, next = {}, 0
-for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
+local binary = os.getenv("KIND") ~= "application/json"
+for line in io.lines(os.getenv("BODIES")) do
+  if binary then line = line:gsub("..", function(pair) return string.char(tonumber(pair, 16)) end) end
+  bodies[#bodies + 1] = line
+end
+local headers = {["content-type"] = os.getenv("KIND")}
+if os.getenv("KEY") ~= "" then headers["x-api-key"] = os.getenv("KEY") end
 function request()
   next = next % #bodies + 1
-  return wrk.format("POST", os.getenv("TARGET"), {["content-type"] = "application/json"}, bodies[next])
+  return wrk.format("POST", os.getenv("TARGET"), headers, bodies[next])
 end
 """
 # Between an answer and the next request of a connection: milliseconds, evenly spread from 0 to twice the mean.
@@ -49,7 +55,8 @@ def free_port() -> int:
 
 
 def write_bodies(path: Path, bodies: list[Any]) -> None:
-    path.write_text("\n".join(json.dumps(body) for body in bodies))
+    """Write a body a line: bytes in hexadecimal, anything else as JSON."""
+    path.write_text("\n".join(body.hex() if isinstance(body, bytes) else json.dumps(body) for body in bodies))
 
 
 def pinned(command: list[str], core: int) -> list[str]:
@@ -78,12 +85,14 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, command: list[str], port: int, *, ready: str, **environment: str) -> Iterator[Running]:
-    """Run a server on the first core until it is ready, and end it with all that it started."""
+def running(
+    folder: Path, command: list[str], port: int, *, ready: str, apart: bool = True, **environment: str
+) -> Iterator[Running]:
+    """Run a server until it is ready, and end it with all that it started; `apart` gives it the first core alone."""
     log = folder / f"{port}.log"
     with log.open("wb") as said:
         process = subprocess.Popen(
-            pinned(command, 0), cwd=folder, env={**os.environ, **environment}, start_new_session=True,
+            pinned(command, 0) if apart else command, cwd=folder, env={**os.environ, **environment}, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=said,
         )  # fmt: skip
     try:
@@ -110,38 +119,44 @@ def running(folder: Path, command: list[str], port: int, *, ready: str, **enviro
 
 @dataclass(frozen=True)
 class Measured:
-    """Requests a second; seconds of processors a request; the median and 99th percentile of latency in seconds."""
+    """Requests a second; seconds of processors a request; the median, 99th percentile and longest latency in seconds."""
 
     rate: float
     cost: float
     median: float
     worst: float
+    longest: float
 
 
 def load(
-    folder: Path, server: Running, bodies: str, connections: int, *, path: str = "/predict", pause: float = 0.0
-) -> Measured:
-    """Load a server from the second core with the requests in a file of `folder`.
+    folder: Path, server: Running, bodies: str, connections: int, *, path: str = "/predict", pause: float = 0.0,
+    kind: str = "application/json", key: str = "", apart: bool = True,
+) -> Measured:  # fmt: skip
+    """Load a server with the requests in a file of `folder`, from the second core or, not `apart`, from wherever.
 
     Args:
         pause: seconds on average between an answer and the next request of a connection.
+        kind: content type of the bodies. key: of the API, where it wants one.
     """
     if shutil.which("wrk") is None:
         pytest.skip("needs wrk: apt-get install wrk")
     (folder / "load.lua").write_text(SCRIPT + (PAUSES if pause else ""))
     before = server.used()
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(folder / "load.lua")]
+    command.append(f"http://127.0.0.1:{server.port}")
+    told = {"BODIES": str(folder / bodies), "TARGET": path, "PAUSE": str(1e3 * pause), "KIND": kind, "KEY": key}
     done = subprocess.run(
-        pinned([*command, f"http://127.0.0.1:{server.port}"], 1),
-        env={**os.environ, "BODIES": str(folder / bodies), "TARGET": path, "PAUSE": str(1e3 * pause)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        pinned(command, 1) if apart else command, env={**os.environ, **told}, capture_output=True, text=True, check=True
+    )
     assert "Non-2xx" not in done.stdout, done.stdout
     rate, requests = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout), re.search(r"(\d+) requests in", done.stdout)
     parts = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", done.stdout))
+    longest = re.search(r"Latency\s+\S+\s+\S+\s+(\S+)", done.stdout)
     assert rate, done.stdout
+    assert longest, done.stdout
     assert requests, done.stdout
     cost = (server.used() - before) / max(int(requests.group(1)), 1)
-    return Measured(float(rate.group(1)), cost, _seconds(parts["50"]), _seconds(parts["99"]))
+    return Measured(float(rate.group(1)), cost, _seconds(parts["50"]), _seconds(parts["99"]), _seconds(longest[1]))
 
 
 def _seconds(text: str) -> float:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.benchmark
 pytest.importorskip("automl_starlette")
 
 COLUMNS = 20
+KEY = "key"
 # No checks, no encoder, no limits, no counts: names in their order, values as they are.
 CEILING = """
 import gc
@@ -85,6 +86,8 @@ def servers(folder: Path) -> Iterator[dict[str, Running]]:
     ours = {"AUTOML_MODEL_URI": str(folder / "m.automl"), "AUTOML_SERVER_LOCAL_ROWS": "0"}
     # The page's counts, request ids and limits are always on; these add to them.
     features = {"AUTOML_MONITORS": "drift,prometheus", "AUTOML_DIRECTORY": str(folder / "state")}
+    (folder / "keys").write_text(f"another\n{KEY}\n")
+    features["AUTOML_PLUGINS__STARLETTE__API_KEYS_FILE"] = str(folder / "keys")
     ceiling, plain, full, cached = (free_port() for _ in range(4))
     kept = {"AUTOML_SERVER_CACHE": "always", "AUTOML_SERVER_LOCAL_ROWS": "100000"}
     serve = [sys.executable, "-m", "automl.serving"]
@@ -118,7 +121,7 @@ def test_single_rows(servers: dict[str, Running], folder: Path, connections: int
     print()
     ceiling = load(folder, servers["ceiling"], "single", connections)
     for name in servers:
-        measured = ceiling if name == "ceiling" else load(folder, servers[name], "single", connections)
+        measured = ceiling if name == "ceiling" else load(folder, servers[name], "single", connections, key=KEY)
         tell(f"single rows, {connections} connections, {name}", measured, ceiling)
 
 
@@ -133,9 +136,9 @@ def test_latency_below_the_highest_rate(servers: dict[str, Running], folder: Pat
     connections = 64
     print()
     for name in ("ours", "all features", "cached"):
-        highest = load(folder, servers[name], "single", connections)
+        highest = load(folder, servers[name], "single", connections, key=KEY)
         pause = connections / (0.7 * highest.rate) - connections / highest.rate / 4
-        paced = load(folder, servers[name], "single", connections, pause=pause)
+        paced = load(folder, servers[name], "single", connections, pause=pause, key=KEY)
         print(
             f"single rows, {connections} connections, {name}: p50 {1e3 * paced.median:.2f} ms, p99 {1e3 * paced.worst:.2f} ms"
             f" at {paced.rate:,.0f} requests/s, {100 * paced.rate / highest.rate:.0f} % of the highest rate"

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trees import COLUMNS, save_trees
 from wrk import Measured, free_port, load, running, write_bodies
 
 pytestmark = pytest.mark.benchmark
 pytest.importorskip("automl_starlette")
-lgb = pytest.importorskip("lightgbm")
+pytest.importorskip("lightgbm")
 
-COLUMNS, TREES = 20, 300
 SHAPES = [(1, 16), (1, 64), (100, 8)]  # rows, connections
 
 FASTAPI = """
@@ -166,29 +166,10 @@ PEERS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from automl.encoder import Encoder
-    from automl.encoder.numbers import NumberPart
-    from automl.model import Model
-    from automl.predictor import Part, Predictor
-    from automl_lightgbm.binned import Target
-    from automl_lightgbm.flatten import flatten
-
     folder = tmp_path_factory.mktemp("peers")
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(20_000, COLUMNS)).round(6).astype(np.float32)
-    y = x[:, 0] * x[:, 1] + x[:, 2] + rng.normal(0, 0.3, len(x)) > 0
-    parameters = {"objective": "binary", "num_leaves": 31, "verbosity": -1, "num_threads": 1, "seed": 0}
-    booster = lgb.train(parameters, lgb.Dataset(x, y.astype(float)), num_boost_round=TREES)
-    for name in ("m.txt", "m.bst"):
-        booster.save_model(folder / name)
-    names = [f"f{i}" for i in range(COLUMNS)]
-    forest = flatten(booster.model_to_string(), TREES, 2, Target())
-    model = Model(
-        Encoder(names, [NumberPart(name) for name in names]), Predictor([Part(forest, 1.0)], classes=2), task="binary",
-        classes=[False, True],
-    )  # fmt: skip
-    np.testing.assert_allclose(model.predict_proba(x[:500])[:, 1], booster.predict(x[:500]), atol=1e-6)
-    model.save(folder / "m.automl")
+    save_trees(folder)
+    shutil.copy(folder / "m.txt", folder / "m.bst")
+    rng = np.random.default_rng(1)
     for rows, _ in SHAPES:
         write_requests(folder, rng, rows)
     return folder
