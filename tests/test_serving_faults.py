@@ -389,7 +389,7 @@ def test_taken_port_is_told(serve, models, tmp_path) -> None:
 def test_uvicorn_serves_the_application_of_the_environment(models, tmp_path) -> None:
     models[0].save(tmp_path / "m.automl")
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "automl.serving.api:app", "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", "automl.serving.api:app", "--port", str(port), "--workers", "4"]
     process = subprocess.Popen(command, env={**os.environ, "AUTOML_MODEL_URI": str(tmp_path / "m.automl")})
     try:
         for _ in range(600):

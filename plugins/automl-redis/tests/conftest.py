@@ -84,6 +84,25 @@ def node(start_node) -> Node:
     return start_node()
 
 
+@pytest.fixture
+def certified(start_node, tmp_path: Path) -> tuple[int, str]:
+    """The port on which a server speaks TLS, and the file of its authority."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    start_node(
+        "--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file",
+        certificate, "--tls-auth-clients", "no",
+    )  # fmt: skip
+    return port, certificate
+
+
 @pytest.fixture(scope="module")
 def cluster(installed: None, tmp_path_factory) -> Iterator[list[Node]]:
     folder = tmp_path_factory.mktemp("cluster")

@@ -66,6 +66,20 @@ def test_wrong_password_is_a_miss_and_ping_tells(start_node) -> None:
     assert "wrong" not in str(told.value).replace("WRONGPASS", "")
 
 
+def test_values_go_by_tls_to_a_server_that_is_trusted(certified) -> None:
+    port, authority = certified
+    block = {"host": "localhost", "port": port, "tls": True, "timeout": 1, "connect_timeout": 1}
+    with build_cache(Context("redis", {**block, "tls_ca": authority})) as cache:
+        cache.set("k", b"v")
+        assert cache.get("k") == b"v"
+    with build_cache(Context("redis", block)) as stranger:  # no authority of this machine knows it
+        assert stranger.get("k") is None
+        with pytest.raises(ComponentUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            stranger.ping()
+    with build_cache(Context("redis", {**block, "tls": False})) as plain:
+        assert plain.get("k") is None
+
+
 def test_wrong_setting_is_told() -> None:
     with pytest.raises(SettingsError, match="PORT"):
         build_cache(Context("redis", {"port": "many"}))
