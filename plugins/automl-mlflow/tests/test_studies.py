@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -81,6 +82,9 @@ def test_trials_are_sent_while_the_study_goes_on(live: MLflowTracker) -> None:
     live.start(STUDY)
     live.log(trial(0))
     until(lambda: len(runs_of(live, "tags.`automl.trial` = '0'")) == 1)
+    assert live._uploader is not None
+    assert live._uploader._process is not None
+    assert os.getpriority(os.PRIO_PROCESS, live._uploader._process.pid) == 19, "it gives way to the study"
     live.log(trial(1))
     live.finish()
     assert live.flush() == (0, 0)

