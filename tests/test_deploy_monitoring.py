@@ -48,14 +48,20 @@ def exported() -> set[str]:
         statistics = {"edges": [0.0, 1.0, 2.0], "counts": [500, 500]}
         schema = {"rows": 1000, "inputs": [{"name": "x", "kind": "number", "statistics": statistics}]}
         inputs = {"x": np.linspace(0, 2, 200)}
+        served = {"model": "m", "version": "1"}
+        calibration = {"certainty": [0.5, 0.9] * 100, "right": [True, True, False, True] * 50}
         comparison = {"metric": "accuracy", "champion": 0.9, "challenger": 0.8}
         decision = Event("retraining", 0.0, {"stage": "rejected", "run": "r", "comparison": comparison})
         events = [
-            Event("model", time.time(), {"model": "m", "version": "1", "schema": schema, "scores": {"accuracy": 0.9}}),
+            Event(
+                "model",
+                time.time(),
+                {**served, "schema": schema, "scores": {"accuracy": 0.9}, "calibration": calibration},
+            ),
             Event(
                 "prediction",
                 0.0,
-                {"model": "m", "version": "1", "seconds": [0.1], "rows": 200, "hits": 1, "inputs": inputs},
+                {**served, "seconds": [0.1], "rows": 200, "hits": 1, "inputs": inputs, "certainties": [0.9] * 200},
             ),
             Event("degradation", 0.0, {"model": "m"}),
             Event("retraining", 0.0, {"model": "m", **summarise([decision])}),

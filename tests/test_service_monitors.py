@@ -55,6 +55,33 @@ def test_drift_of_a_service_is_exposed_with_its_feature(model) -> None:
     assert 'automl_errors_total{model="loans"} 0.0' in metrics
 
 
+def test_accuracy_of_a_service_is_estimated_without_labels() -> None:
+    random = np.random.default_rng(2)
+
+    def rows(count: int, spread: float) -> tuple[dict[str, list[float]], np.ndarray]:
+        x = random.normal(size=(count, 2)) * (spread, 1.0)
+        return {"a": x[:, 0].tolist(), "b": x[:, 1].tolist()}, np.where(
+            x[:, 0] + random.normal(size=count) > 0, "yes", "no"
+        )
+
+    settings = Settings(learners=("lightgbm",), executor="serial", search="random")
+    fitted = AutoML(time_limit=60, max_trials=2, seed=0, n_jobs=1, settings=settings).fit(*rows(3000, 2.0))
+    plugins = Plugins(Settings(monitors=("drift",), plugins={"drift": {"interval": 600.0}}))
+    service = PredictionService(plugins=plugins, options=ServiceOptions(sample_rows=10_000))
+    service.add(fitted, name="loans", version="1")
+    data, truth = rows(4000, 0.7)  # nearer to where the answer turns
+    with service:
+        drift = service.monitors["drift"]
+        said = service.predict(data, name="loans").labels
+    drift.flush()
+    told, real = drift.summary()[0], float(np.mean(said == truth))
+    held_out = told["performance"]["baseline"]
+    print(f"on held-out rows {held_out:.3f}, estimate {told['estimate']}, realised {real:.3f}")
+    assert real < held_out - 0.1
+    assert told["estimate"]["doubt"] == ""
+    assert told["estimate"]["accuracy"] == pytest.approx(real, abs=0.04)
+
+
 def test_retraining_from_cron_shows_in_the_metrics_of_a_server(model, tmp_path: Path) -> None:
     retraining = {"retrain": {"name": "loans"}}
     settings = Settings(monitors=("prometheus",), directory=str(tmp_path), plugins=retraining, trackers=("journal",))

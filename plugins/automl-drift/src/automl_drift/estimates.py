@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from automl_core import DataError, SettingsError, did_you_mean
 
-__all__ = ["CBPE_METRICS", "ConfidenceBased", "DirectLoss", "Estimate", "separability"]
+__all__ = ["CBPE_METRICS", "ConfidenceBased", "DirectLoss", "Estimate", "contradiction", "separability"]
 
 Floats = NDArray[np.float64]
 DRAWS = 200
@@ -119,7 +119,7 @@ class ConfidenceBased:
         draws = [self._draw(p, chance, random) for _ in range(DRAWS)]
         low, high = np.nanquantile(draws, [0.025, 0.975])
         outside = float(((p < self._p.min()) | (p > self._p.max())).mean())
-        reason = _doubt(separable, outside) or _contradiction((float(low), float(high)), labelled)
+        reason = _doubt(separable, outside) or contradiction((float(low), float(high)), labelled)
         return Estimate(self._metric(p, chance), float(low), float(high), reason)
 
     def _draw(self, p: Floats, chance: Floats, random: np.random.Generator) -> float:
@@ -213,7 +213,8 @@ def _doubt(separable: float | None, outside: float) -> str:
     return ""
 
 
-def _contradiction(estimated: tuple[float, float], labelled: tuple[float, float] | None) -> str:
+def contradiction(estimated: tuple[float, float], labelled: tuple[float, float] | None) -> str:
+    """Return why an estimate is not to be trusted where the interval of labelled rows lies apart; empty else."""
     if labelled is None or max(estimated[0], labelled[0]) <= min(estimated[1], labelled[1]):
         return ""
     return f"labels say otherwise: a score from {labelled[0]:.4g} to {labelled[1]:.4g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from automl_drift.estimates import Estimate
 from automl_drift.quality import violations
 from automl_drift.scored import Scored
 from automl_drift.watch import DRIFT, FEW, Report
@@ -23,10 +24,16 @@ METRICS = {
     "automl_performance_score": "Score of the latest labelled rows.",
     "automl_performance_baseline": "Score on rows that were held out of the fit.",
     "automl_performance_rows": "Labelled rows so far.",
+    "automl_performance_estimate": "Score that recent rows let expect without labels.",
+    "automl_performance_estimate_low": "Lower end of its 95 % interval.",
+    "automl_performance_estimate_high": "Upper end of its 95 % interval.",
+    "automl_performance_estimate_trusted": "0 where rows are unlike the reference, or labels say otherwise, else 1.",
 }
 
 
-def exposition(model: str, version: str, report: Report | None, scored: Scored | None = None) -> str:
+def exposition(
+    model: str, version: str, report: Report | None, scored: Scored | None = None, estimate: Estimate | None = None
+) -> str:
     """Return the gauges of one model, with a head for each metric."""
     own = f'model="{_escape(model)}",version="{_escape(version)}"'
     samples: dict[str, list[str]] = {name: [] for name in METRICS}
@@ -39,6 +46,11 @@ def exposition(model: str, version: str, report: Report | None, scored: Scored |
         samples["automl_performance_rows"].append(f"{{{own}}} {scored.rows}")
         if scored.rows:
             samples["automl_performance_score"].append(f"{measured} {scored.score:.6g}")
+    if estimate is not None:
+        measured, name = f'{{{own},metric="accuracy"}}', "automl_performance_estimate"
+        for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
+            samples[name + end].append(f"{measured} {value:.6g}")
+        samples[f"{name}_trusted"].append(f"{measured} {int(estimate.trusted)}")
     lines = []
     for name, found in samples.items():
         if found:

@@ -16,6 +16,7 @@ from typing import Any
 from automl_core import Event, Monitor
 from automl_core.errors import AutoMLError, DataError
 from automl_drift.exchange import Exchange
+from automl_drift.expected import CERTAINTY, Expected
 from automl_drift.performance import METRICS
 from automl_drift.profile import Profile, profiles_of_schema
 from automl_drift.scored import Scored
@@ -36,9 +37,10 @@ class DriftMonitor(Monitor):
     Events, all attributes but `model` optional:
 
     - "model": `model`, `version`, `schema` (`Schema.to_json`), `importances` (by column), `predictions` (of held-out
-      rows), `scores` (of held-out rows: accuracy, mae or rmse): the reference. Each version is watched on its own; the
-      same again changes nothing.
-    - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` of the same rows.
+      rows), `scores` (of held-out rows: accuracy, mae or rmse), `calibration` (of held-out rows, `certainty`: the probability
+      of the class that is said, and `right`: whether it was true): the reference. Each version is watched on its own;
+      the same again changes nothing.
+    - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` and `certainties` of the same rows.
     - "retired": `model`, `version`: it left service; what was learned of it is forgotten.
     - "label": `model`, `version`, `predictions`, and `truths` of the same rows.
 
@@ -160,16 +162,19 @@ class DriftMonitor(Monitor):
         profiles = profiles_of_schema(told["schema"], told.get("importances")) if told.get("schema") else []
         if told.get("predictions") is not None:
             profiles.append(Profile.of(PREDICTION, told["predictions"]))
-        exchange = None
+        exchange, calibration = None, told.get("calibration")
+        window = int(self._watching["window"])
+        expected = Expected(calibration["certainty"], calibration["right"], window=window) if calibration else None
         scores = {metric: float(value) for metric, value in (told.get("scores") or {}).items() if metric in METRICS}
         if self._directory is not None:
-            state = blake2b("".join(p.key for p in profiles).encode() + repr(sorted(scores.items())).encode())
+            keys = [p.key for p in profiles] + ([] if expected is None else [expected.profile.key])
+            state = blake2b("".join(keys).encode() + repr(sorted(scores.items())).encode())
             exchange = Exchange(self._directory, f"{name}-{version}-{state.hexdigest()[:40]}")
         try:
-            new = self._make(name, version, profiles, scores, exchange)
+            new = self._make(name, version, profiles, scores, exchange, expected)
         except DataError as error:
             log.warning("the score of model %r cannot be watched: %s", name, error)
-            new = self._make(name, version, profiles, {}, exchange)
+            new = self._make(name, version, profiles, {}, exchange, expected)
         old = self._models.get((name, version))
         if old is not None:
             if old.key == new.key:
@@ -180,9 +185,16 @@ class DriftMonitor(Monitor):
             self._forget(next(iter(self._models)))
 
     def _make(
-        self, name: str, version: str, profiles: list[Profile], scores: Mapping[str, float], exchange: Exchange | None
+        self,
+        name: str,
+        version: str,
+        profiles: list[Profile],
+        scores: Mapping[str, float],
+        exchange: Exchange | None,
+        expected: Expected | None,
     ) -> Watched:
-        return Watched(name, version, profiles, scores, exchange, watching=self._watching, scoring=self._scoring)
+        kept: dict[str, Any] = {"watching": self._watching, "scoring": self._scoring}
+        return Watched(name, version, profiles, scores, exchange, expected=expected, **kept)
 
     def _forget(self, key: tuple[str, str]) -> None:
         self._models.pop(key).close()
@@ -200,6 +212,8 @@ class DriftMonitor(Monitor):
 
     def _predict(self, told: Mapping[str, Any]) -> None:
         columns = dict(told.get("inputs") or {})
+        if told.get("certainties") is not None:
+            columns[CERTAINTY] = told["certainties"]
         if told.get("predictions") is not None:
             columns[PREDICTION] = told["predictions"]
         rows = max((len(values) for values in columns.values()), default=0)

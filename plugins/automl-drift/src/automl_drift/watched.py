@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from automl_drift.estimates import Estimate
 from automl_drift.exchange import Exchange
+from automl_drift.expected import CERTAINTY, Expected
 from automl_drift.exposition import exposition
 from automl_drift.performance import PerformanceMonitor
 from automl_drift.profile import Counts, Profile
@@ -28,6 +30,7 @@ class Watched:
         profiles: the reference; none where only labels are to be watched.
         score: of held-out rows by metric, at most one; empty where labels say nothing.
         exchange: where workers of one server meet; None for one worker.
+        expected: estimates the score without labels; None where that cannot be.
     """
 
     def __init__(
@@ -40,13 +43,16 @@ class Watched:
         *,
         watching: Mapping[str, Any],
         scoring: Mapping[str, Any],
+        expected: Expected | None = None,
     ) -> None:
         self.name, self.version, self.exchange = name, version, exchange
         self.watch = Watch(profiles, **watching) if profiles else None
-        self.counts = {profile.name: np.zeros_like(profile.counts) for profile in profiles}
+        self.expected = expected
+        counted = [*profiles, *([] if expected is None else [expected.profile])]
+        self.counts = {profile.name: np.zeros_like(profile.counts) for profile in counted}
         self.rows = 0
         self.leading = exchange is None
-        self.key = [*(p.key for p in profiles), *(f"{metric} {value:.9g}" for metric, value in score.items())]
+        self.key = [*(p.key for p in counted), *(f"{metric} {value:.9g}" for metric, value in score.items())]
         self.performance: PerformanceMonitor | None = None
         self.losses: list[float] = []
         for metric, self.baseline in score.items():
@@ -59,9 +65,11 @@ class Watched:
         Raises:
             ValueError: a column has another number of rows.
         """
-        if self.watch is None:
+        if not self.counts:
             return
-        counts = self.watch.count(columns, rows)
+        counts = {} if self.watch is None else self.watch.count(columns, rows)
+        if self.expected is not None:
+            counts[CERTAINTY] = self.expected.profile.count(columns.get(CERTAINTY, [None] * rows))
         short = [name for name, found in counts.items() if found.sum() != rows]
         if short:
             raise ValueError(f"column {short[0]!r} does not have {rows} rows")
@@ -96,6 +104,8 @@ class Watched:
         for found, number in batches:
             if self.watch is not None:
                 self.watch.add(found, number)
+            if self.expected is not None:
+                self.expected.add(found[CERTAINTY])
         for loss in losses if self.performance is not None else ():
             self.performance.take(loss)  # type: ignore[union-attr]
         if self.exchange is not None and (batches or losses):
@@ -112,10 +122,12 @@ class Watched:
                     self.watch.restore(state["watch"])
                 if self.performance is not None:
                     self.performance.restore(state["performance"])
+                if self.expected is not None:
+                    self.expected.restore(state["expected"])
         return True
 
     def _state(self) -> dict[str, Any]:
-        parts = {"watch": self.watch, "performance": self.performance}
+        parts = {"watch": self.watch, "performance": self.performance, "expected": self.expected}
         return {name: part.state() for name, part in parts.items() if part is not None}
 
     # ---- what is known
@@ -139,17 +151,25 @@ class Watched:
         degraded, score = self.performance.check_degradation()
         return Scored(self.performance.metric, self.baseline, float(score), score.rows, degraded, score.interval)
 
+    @property
+    def estimate(self) -> Estimate | None:
+        if self.expected is None:
+            return None
+        scored = self.scored
+        labelled = scored.interval if scored is not None and scored.metric == "accuracy" else None
+        return self.expected.estimate(report=self.report, labelled=labelled)
+
     def text(self) -> str:
         """Return this version's metrics; those of the leader, where that is another worker."""
         if self.exchange is not None and not self.leading:
             return self.exchange.said()[0]
-        return exposition(self.name, self.version, self.report, self.scored)
+        return exposition(self.name, self.version, self.report, self.scored, self.estimate)
 
     def summary(self) -> dict[str, Any]:
         """Return what is known as plain data; from the leader, where that is another worker."""
         if self.exchange is not None and not self.leading:
             return self.exchange.said()[1]
-        report, scored = self.report, self.scored
+        report, scored, estimate = self.report, self.scored, self.estimate
         told: dict[str, Any] = {"model": self.name, "version": self.version, "status": OK}
         if report is not None:
             evidence = report.evidence if math.isfinite(report.evidence) else None
@@ -158,6 +178,9 @@ class Watched:
                 {"name": f.profile.name, "status": f.status, "effect": f.effect, "impact": f.impact}
                 for f in report.findings[:TOLD]
             ]
+        if estimate is not None:
+            interval = [estimate.low, estimate.high]
+            told["estimate"] = {"accuracy": estimate.value, "interval": interval, "doubt": estimate.reason}
         if scored is not None:
             told["performance"] = scored.to_json()
             told["status"] = "degraded" if scored.degraded else told["status"]

@@ -5,10 +5,11 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 - `model`, `version`: names; `shadow`: whether the answers went to nobody;
 - `requests`, `rows`: counts; `seconds`: one latency per request; `hits`: rows that came from a cache;
 - `inputs`: values by column, at most `sample_rows` rows; `predictions`: labels or numbers of the same rows;
-  `probabilities`: their probabilities, or None for regression;
+  `probabilities`: their probabilities, and `certainties`: that of the label, or None for regression;
 
 as soon as a model is in service, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training
-table, or None) and `importances` (by column; empty where a member has none), and one `Event("retired", ...)` with `model`
+table, or None), `importances` (by column; empty where a member has none), `scores` of held-out rows by metric and their
+`calibration` (`certainty` and `right` of each, or None), and one `Event("retired", ...)` with `model`
 and `version` when it leaves; and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
 """
 
@@ -26,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.service.ledger import Joined, Ledger, Prediction
-from automl_core import REGRESSION, AutoMLError, DataError, Event, Monitor
+from automl_core import BINARY, REGRESSION, AutoMLError, DataError, Event, Monitor
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from automl.model import Model
     from automl.service.answers import Answer
     from automl.service.served import Served
@@ -200,6 +203,7 @@ def announce(served: Served) -> dict[str, Any]:
         "version": served.version,
         "metric": model.metric,
         "scores": held_out_score(model),
+        "calibration": held_out_certainty(model),
         "schema": None if model.schema is None else model.schema.to_json(),
         "importances": importances,
     }
@@ -215,6 +219,23 @@ def held_out_score(model: Model) -> dict[str, float]:
     said = model.decide(evidence.prediction.astype(np.float64))
     truth = model.classes_[evidence.target.astype(np.intp)]
     return {"accuracy": float(np.mean(said == truth))}
+
+
+def held_out_certainty(model: Model) -> dict[str, list[Any]] | None:
+    """Return how certain the model was of rows that it had not seen in its fit, and whether it was right."""
+    evidence = model.evidence
+    if evidence is None or not len(evidence.rows) or model.task == REGRESSION:
+        return None
+    said = evidence.prediction.astype(np.float64)
+    truth = model.classes_[evidence.target.astype(np.intp)]
+    return {"certainty": certainties(model, said).tolist(), "right": (model.decide(said) == truth).tolist()}
+
+
+def certainties(model: Model, said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of the label that is said, of probabilities (rows, classes)."""
+    if model.task == BINARY:
+        return np.where(said[:, 1] >= model.threshold, said[:, 1], said[:, 0])
+    return np.asarray(said.max(axis=1))
 
 
 def remember(one: Seen) -> Prediction:
@@ -246,6 +267,9 @@ def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
         "inputs": inputs,
         "predictions": [] if said is None else served.model.decide(said).tolist(),
         "probabilities": None if said is None or served.model.task == REGRESSION else said.tolist(),
+        "certainties": None
+        if said is None or served.model.task == REGRESSION
+        else certainties(served.model, said).tolist(),
     }
 
 
