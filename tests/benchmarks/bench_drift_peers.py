@@ -21,9 +21,9 @@ import pytest
 
 pytest.importorskip("automl_drift")
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
-FEATURES, QUIET, CHANGED, SEEDS = 20, 10_000, 2_000, 5
+FEATURES, QUIET, CHANGED, SEEDS = 20, 10_000, 2_000, 3
 
 COST = """
 import json, sys, time
