@@ -142,7 +142,7 @@ class Model:
             float64: (rows, inputs + 1) for regression, (rows, inputs + 1, classes) otherwise; inputs as in `names`.
 
         Raises:
-            DataError: a member has no flat form, or no record of the training rows behind its nodes.
+            DataError: a member is neither flat nor a network, or has no record of the training rows behind its nodes.
         """
         from automl.explain import explain
 
@@ -205,7 +205,10 @@ class Model:
     # ---- about the model
 
     def feature_importance(self) -> dict[str, float]:
-        """Return each input column's share of what the model's splits brought, greatest first; they sum to 1."""
+        """Return how much the model relies on each input column, greatest first, as shares that sum to 1.
+
+        See `automl.explain.importance`: what splits brought, and how much what columns add differs among rows.
+        """
         if self._importance is None:
             from automl.explain import importance
 

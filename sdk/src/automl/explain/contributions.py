@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.explain.links import LINKS, Link, temperature_link
+from automl.explain.links import LINKS, Link, spread_rest, temperature_link
+from automl.explain.network import explain_network, network_of
 from automl.explain.plain import explain_plainly
 from automl.explain.sources import source_shares
 from automl.predictor.derived import to_codes
@@ -34,6 +35,8 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
       both ways at nodes that ask it, weighted by the training rows that went there: path-dependent TreeSHAP (Lundberg,
       Erion, Lee 2018), exact.
     - To an additive model's raw score it adds what its value adds, less what a missing value would.
+    - To a network's raw scores it adds its integrated gradients from the row of which every value is missing; see
+      `explain_network`.
     - What a derived column adds is shared equally among the columns it is made of.
     - Where a link turns raw scores into probabilities, their way is followed: what column i adds is multiplied by the mean
       slope of the link on the straight line from the score without any column to the row's own (Aumann, Shapley 1974).
@@ -49,7 +52,7 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
         without any column, the same for all rows.
 
     Raises:
-        DataError: a member has no flat form, or a forest does not say how many training rows reached its nodes.
+        DataError: a member is neither flat nor a network, or a forest does not say how many training rows reached its nodes.
     """
     _check(predictor)
     outputs = max(predictor.classes, 1)
@@ -57,7 +60,7 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
     run = _scorer(program, predictor, compiled)
     slots = int(program.parts[:, 2].sum())
     players = predictor.columns + len(program.derived)
-    step = max(1, CELLS // ((players + 1) * slots))
+    step = max(1, CELLS // ((players + 1) * max(slots, outputs)))
     said = np.empty((len(values), predictor.columns + 1, outputs))
     shares = source_shares(program.derived, predictor.columns)
     values = np.ascontiguousarray(values)
@@ -65,15 +68,19 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
         rows = values[start : start + step]
         raw = run(rows, np.zeros((len(rows), players + 1, slots)))
         raw = _to_encoded(raw, shares, predictor.columns)
-        said[start : start + step] = _to_predictions(predictor, program, raw, outputs)
+        mean = _to_predictions(predictor, program, raw, outputs) + _of_networks(predictor, rows, outputs)
+        if predictor.classes and predictor.temperature != 1.0:
+            mean = _follow(temperature_link(predictor.temperature), mean)
+        said[start : start + step] = mean
     return said
 
 
 def _check(predictor: Predictor) -> None:
     for member in predictor.opaque:
-        raise DataError(
-            f"the member {member.name!r} has no flat form, so this ensemble's predictions cannot be explained."
-        )
+        if network_of(member) is None:
+            raise DataError(
+                f"the member {member.name!r} has no flat form, so this ensemble's predictions cannot be explained."
+            )
     for part in predictor.parts:
         if isinstance(part.flat, Forest) and part.flat.cover is None:
             raise DataError(
@@ -165,8 +172,16 @@ def _to_predictions(
         own = raw[:, :, slot : slot + row[2]]
         said += part.weight * _follow(LINKS[NAMES[int(row[1])]], own)
         slot += int(row[2])
-    if predictor.classes and predictor.temperature != 1.0:
-        said = _follow(temperature_link(predictor.temperature), said)
+    return said
+
+
+def _of_networks(predictor: Predictor, values: NDArray[np.float32], outputs: int) -> NDArray[np.float64]:
+    said = np.zeros((len(values), predictor.columns + 1, outputs))
+    for member in predictor.opaque:
+        if (network := network_of(member)) is not None:
+            raw = explain_network(member, network, values)
+            raw = _to_encoded(raw, source_shares(member.derived, predictor.columns), predictor.columns)
+            said += member.weight * _follow(LINKS[network.link], raw)
     return said
 
 
@@ -177,9 +192,5 @@ def _follow(link: Link, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     slope = link.mean_slope(start, end)
     added = np.einsum("rko,rco->rkc", scores[:, :-1], slope)
     low, high = link.apply(start), link.apply(end)
-    # The mean slope comes by quadrature: what it leaves over goes where most was added.
-    left = high - low - added.sum(axis=1)
-    size = np.abs(added)
-    total = size.sum(axis=1, keepdims=True)
-    added += left[:, None] * np.where(total > 0, size / np.where(total > 0, total, 1.0), 1.0 / max(added.shape[1], 1))
+    spread_rest(added, high - low, otherwise=np.ones((1, added.shape[1], 1)))
     return np.concatenate([added, low[:, None]], axis=1)

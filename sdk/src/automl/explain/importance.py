@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl.explain.network import network_of, network_spread, players
 from automl.explain.sources import spread_derived
 from automl.predictor.layout import Layout, lay_out, number_leaves
 from automl_core import Additive, Forest
@@ -23,16 +25,28 @@ def importance(predictor: Predictor) -> NDArray[np.float64]:
 
     Each member counts by its weight. A forest's columns count by the gain of their splits; where that is unknown, by how
     much the splits part the leaves' values, weighted by the training rows; where that is unknown too, by their number.
-    An additive model's columns count by the range of what they add. Derived columns count for their sources in equal
-    parts. Members without a flat form are left out.
+    An additive model's columns count by the range of what they add, a network's by how much what they add differs among
+    rows that are drawn by the scales of its inputs. Derived columns count for their sources in equal parts. Other members
+    are left out.
     """
     total = np.zeros(predictor.columns)
+    for weight, own in _of_members(predictor):
+        if own.sum() > 0:
+            total += weight * own / own.sum()
+    return total / total.sum() if total.sum() > 0 else total
+
+
+def _of_members(predictor: Predictor) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Yield the weight of each member that tells, and numbers per encoded column in units of its own."""
     for part in predictor.parts:
         wide = _of_forest(part.flat) if isinstance(part.flat, Forest) else _of_additive(part.flat)
-        own = spread_derived(part.flat, wide)
-        if own.sum() > 0:
-            total += part.weight * own / own.sum()
-    return total / total.sum() if total.sum() > 0 else total
+        yield part.weight, spread_derived(part.flat.derived, wide)
+    for member in predictor.opaque:
+        if (network := network_of(member)) is not None:
+            spread = network_spread(network)
+            wide = np.zeros(predictor.columns + len(member.derived))
+            np.add.at(wide, players(member, predictor.columns), spread)
+            yield member.weight, spread_derived(member.derived, wide)
 
 
 def _of_forest(forest: Forest) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from automl.predictor.plain import apply_link, temper
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LINKS", "Link", "temperature_link"]
+__all__ = ["LINKS", "Link", "spread_rest", "temperature_link"]
 
 # Gauss-Legendre on [0, 1]: exact for polynomials of degree 31.
 POINTS, WEIGHTS = (array / 2 for array in np.polynomial.legendre.leggauss(16))
@@ -106,3 +106,18 @@ LINKS: dict[str, Link] = {
 
 def temperature_link(temperature: float) -> Link:
     return Tempered(temperature)
+
+
+def spread_rest(added: NDArray[np.float64], rise: NDArray[np.float64], *, otherwise: NDArray[np.float64]) -> None:
+    """Make contributions sum to the rise: what quadrature leaves over goes where most was added.
+
+    Args:
+        added: (rows, columns, outputs), changed in place. rise: (rows, outputs).
+        otherwise: (rows or 1, columns, outputs or 1), in what proportion where nothing was added.
+    """
+    rest = rise - added.sum(axis=1)
+    size = np.abs(added)
+    total = size.sum(axis=1, keepdims=True)
+    size = np.where(total > 0, size, otherwise)
+    total = size.sum(axis=1, keepdims=True)
+    added += rest[:, None] * size / np.where(total > 0, total, 1.0)

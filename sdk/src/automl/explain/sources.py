@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_core import Derived, Flat, Lookup
+from automl_core import Derived, Lookup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ def source_shares(derived: tuple[Derived, ...], columns: int) -> NDArray[np.floa
     return shares
 
 
-def spread_derived(flat: Flat, wide: NDArray[np.float64]) -> NDArray[np.float64]:
+def spread_derived(derived: tuple[Derived, ...], wide: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return numbers per encoded column of numbers per encoded and derived column."""
-    return np.asarray(wide[: flat.columns] + wide[flat.columns :] @ source_shares(flat.derived, flat.columns))
+    columns = len(wide) - len(derived)
+    return np.asarray(wide[:columns] + wide[columns:] @ source_shares(derived, columns))
