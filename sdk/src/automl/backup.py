@@ -22,7 +22,7 @@ from typing import IO
 
 from automl_core import DataError
 
-__all__ = ["back_up", "restore"]
+__all__ = ["back_up", "restore", "time_of"]
 
 MANIFEST, FORMAT = "automl-backup.json", 1
 JOURNAL, TEMPORARY = ".jsonl", "tmp"
@@ -78,6 +78,20 @@ def restore(source: Path, directory: Path) -> int:
             directory.rmdir()
         folder.replace(directory)
     return count
+
+
+def time_of(source: Path) -> datetime:
+    """Return when a backup was made.
+
+    Raises:
+        DataError: it is damaged, or is none.
+    """
+    try:
+        with tarfile.open(source, mode="r:") as archive:
+            data = archive.extractfile(MANIFEST)
+            return datetime.fromisoformat(json.load(data)["created"] if data else "")
+    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+        raise DataError(f"the backup {source} is damaged, or is none: {error}.") from error
 
 
 def _names(directory: Path) -> Iterator[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from automl import AutoML
+from automl_core.settings import load_settings
+
 LIGHT = {"AUTOML_LEARNERS": "sklearn.linear", "AUTOML_SEARCH": "random", "AUTOML_EXECUTOR": "serial"}
+JOURNAL = {"AUTOML_TRACKERS": "journal"}
 SECRETIVE = """
 from automl_core import PluginSettings, Provider, hookimpl
 from pydantic import SecretStr
@@ -167,3 +172,39 @@ def test_address_without_a_scheme_is_told_so(run) -> None:
 def test_machine_that_serves_needs_no_learners(run) -> None:
     found = diagnose(run, "--for", "serving", AUTOML_LEARNERS="nowhere")[1]
     assert "learner nowhere" not in found
+
+
+@pytest.fixture
+def saved(run, tmp_path: Path) -> Path:
+    """A folder with a backup of a registry that has a champion."""
+    settings = load_settings(learners="sklearn.linear", search="random", executor="serial")
+    data = {"x": list(range(60)), "y": list(range(0, 120, 2))}
+    AutoML(max_trials=1, time_limit=None, folds=2, n_jobs=1, settings=settings).fit(data, target="y").save("m.automl")
+    (tmp_path / "backups").mkdir()
+    for words in (("registry", "add", "m", "m.automl", "--alias", "champion"), ("backup", "backups/b.tar")):
+        result = run(*words, **LIGHT, **JOURNAL)
+        assert result.exit_code == 0, result.output
+    return tmp_path / "backups"
+
+
+def test_backup_is_restored_as_a_drill_and_its_champion_loads(run, saved: Path) -> None:
+    asked = ("models:/m@champion", "--for", "serving", "--backup")
+    for place in (saved, saved / "b.tar"):
+        found = diagnose(run, *asked, str(place), **JOURNAL)[1]["backup"]
+        assert found["state"] == "ok"
+        assert "models:/m@champion loads from them; it is 0 hours old" in found["said"]
+    found = diagnose(run, "models:/m@challenger", *asked[1:], str(saved), **JOURNAL)[1]["backup"]
+    assert (found["state"], "challenger" in found["said"]) == ("failed", True)
+
+
+def test_old_backup_is_a_doubt_and_a_damaged_one_fails(run, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automl.doctor.recovery.OLD", timedelta(0))
+    assert diagnose(run, "--for", "serving", "--backup", str(saved))[1]["backup"]["state"] == "warning"
+    (saved / "b.tar").write_bytes((saved / "b.tar").read_bytes()[:5000])
+    code, found = diagnose(run, "--for", "serving", "--backup", str(saved))
+    assert (code, found["backup"]["state"]) == (1, "failed")
+
+
+def test_backup_that_is_not_there_fails_and_none_named_is_not_configured(run, tmp_path: Path) -> None:
+    assert diagnose(run, "--for", "serving", "--backup", str(tmp_path / "none"))[1]["backup"]["state"] == "failed"
+    assert diagnose(run, "--for", "serving")[1]["backup"]["state"] == "not configured"

@@ -42,6 +42,10 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
     help="FILE of a Grafana dashboard whose queries Prometheus must understand; may be repeated.",
 )  # fmt: skip
 @click.option("--namespace", default="", help="Namespace of Kubernetes to look at, by kubectl.")
+@click.option(
+    "--backup", default="", envvar="AUTOML_DOCTOR_BACKUP",
+    help="FILE of `automl backup`, or the folder of its newest one, to be restored as a drill.",
+)  # fmt: skip
 @click.option("--host", envvar="AUTOML_HOST", default="", hidden=True)
 @click.option("--port", envvar="AUTOML_PORT", type=click.IntRange(0, 65535), hidden=True)
 @click.option("--strict", is_flag=True, help="Fail also where something is doubtful or not configured.")
@@ -49,7 +53,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
 @click.pass_context
 def doctor(
     ctx: click.Context, model: str, purpose: str, url: str, prometheus: str, dashboards: tuple[str, ...],
-    namespace: str, host: str, port: int | None, strict: bool, as_json: bool,
+    namespace: str, backup: str, host: str, port: int | None, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Check what production needs: settings, components, the MODEL, and the services that run.
 
@@ -62,7 +66,7 @@ def doctor(
 
     asked = Asked(
         with_services(load_settings()), purpose=purpose, model=model, url=url, prometheus=prometheus,
-        dashboards=dashboards, namespace=namespace, host=host, port=port,
+        dashboards=dashboards, namespace=namespace, backup=backup, host=host, port=port,
     )  # fmt: skip
     findings: list[Finding] = []
     for finding in examine(asked):

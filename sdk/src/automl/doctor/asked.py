@@ -21,7 +21,7 @@ class Asked:
         purpose: one of `PURPOSES`: a machine that serves needs no learners.
         model: path or URI of the model in service. url: address of a server, or of the balancer before several.
         prometheus: its address. dashboards: files of dashboards whose queries it must understand.
-        namespace: of Kubernetes.
+        namespace: of Kubernetes. backup: a file of `automl backup`, or the folder that its newest one is in.
     """
 
     settings: Settings
@@ -31,6 +31,7 @@ class Asked:
     prometheus: str = ""
     dashboards: Sequence[str] = ()
     namespace: str = ""
+    backup: str = ""
     host: str = ""
     port: int | None = None
     plugins: Plugins = field(init=False)

@@ -11,6 +11,7 @@ from automl.doctor.machine import check_clock, check_machine
 from automl.doctor.parts import check_parts
 from automl.doctor.people import left_to_people
 from automl.doctor.prometheus import check_prometheus
+from automl.doctor.recovery import check_recovery
 from automl.doctor.safety import check_safety
 from automl.doctor.serving import check_model, check_server
 from automl_core.diagnosis import FAILED, Finding
@@ -30,6 +31,7 @@ def examine(asked: Asked) -> Iterator[Finding]:
         "Prometheus": check_prometheus,
         "Kubernetes": check_cluster,
         "clock": check_clock,
+        "backup": check_recovery,
         "people": left_to_people,
     }
     for name, check in checks.items():

@@ -13,7 +13,10 @@ __all__ = ["left_to_people"]
 def left_to_people(_: Asked) -> Iterator[Finding]:
     """Yield the lines of the guide's checklist that people answer for."""
     yield Finding(
-        "disaster recovery", BY_HAND, "was a backup restored this quarter?", "deploy/README.md#disaster-recovery"
+        "disaster recovery",
+        BY_HAND,
+        "was a recovery of all of it tried this quarter?",
+        "deploy/README.md#disaster-recovery",
     )
     yield Finding("on-call", BY_HAND, "is somebody on call, and was a page tried?", "deploy/README.md#on-call")
     yield Finding("load test", BY_HAND, "did it hold the traffic that you expect?", "deploy/README.md#capacity")
