@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from automl_core import DataError, Event
+from automl_core import DataError, Event, Plugins, SettingsError, Study, Trial, TrialState
+from automl_core.settings import load_settings
 from automl_core.testing import MonitorConformance
 from automl_prometheus.collector import MetricsCollector
 from automl_prometheus.monitor import PrometheusMonitor
@@ -203,3 +204,59 @@ def test_promtool_finds_nothing_to_criticise() -> None:
 def test_plugin_loads_no_library() -> None:
     code = "import sys, automl_prometheus.plugin; sys.exit(any(m in sys.modules for m in ('prometheus_client', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+STUDY = Study("s", "binary", "roc_auc", rows=900, columns=3, seed=0, folds=5, target="bought")
+
+
+def follow(path: Path, monkeypatch: pytest.MonkeyPatch, *trials: Trial, error: Exception | None = None) -> str:
+    monkeypatch.setenv("AUTOML_LISTENERS", "prometheus")
+    monkeypatch.setenv("AUTOML_PLUGINS__PROMETHEUS__TEXTFILE", str(path))
+    plugins = Plugins(load_settings())
+    plugins.emit("automl_study_started", study=STUDY)
+    for trial in trials:
+        plugins.emit("automl_trial_finished", study=STUDY, trial=trial)
+    before = path.read_text()
+    plugins.emit("automl_study_finished", study=STUDY, error=error)
+    assert "automl_study_finished_timestamp_seconds{" not in before
+    return path.read_text()
+
+
+def test_study_is_told_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [
+        Trial(0, "a", {}, state=TrialState.COMPLETE, loss=0.3, seconds=2.0),
+        Trial(1, "b", {}, state=TrialState.COMPLETE, loss=0.2, seconds=1.0),
+        Trial(2, "a", {}, state=TrialState.FAILED, seconds=0.5),
+        Trial(3, "a", {}, state=TrialState.COMPLETE, loss=0.4, seconds=1.5),
+    ]
+    text = follow(tmp_path / "automl.prom", monkeypatch, *trials)
+    own = "metric=roc_auc,{}target=bought".format
+    found = samples(text)
+    complete, failed = (state.value for state in (TrialState.COMPLETE, TrialState.FAILED))
+    assert found["automl_study_trials", f"learner=a,metric=roc_auc,state={complete},target=bought"] == 2
+    assert found["automl_study_trials", f"learner=a,metric=roc_auc,state={failed},target=bought"] == 1
+    assert found["automl_study_trial_seconds", f"learner=a,{own('')}"] == 4
+    assert found["automl_study_best_loss", own("")] == 0.2
+    assert found["automl_study_rows", own("")] == 900
+    assert found["automl_study_failed", own("")] == 0
+    assert found["automl_study_started_timestamp_seconds", own("")] == pytest.approx(time.time(), abs=60)
+    if shutil.which("promtool") is not None:
+        subprocess.run(["promtool", "check", "metrics"], input=text.encode(), check=True)
+
+
+def test_study_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = follow(tmp_path / "automl.prom", monkeypatch, error=RuntimeError("down"))
+    assert samples(text)["automl_study_failed", "metric=roc_auc,target=bought"] == 1
+
+
+def test_study_without_a_file_in_the_settings_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOML_LISTENERS", "prometheus")
+    Plugins(load_settings()).emit("automl_study_started", study=STUDY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOML_PLUGINS__PROMETHEUS__TEXTFILES", "x")
+    with pytest.raises(SettingsError, match="textfile"):
+        Plugins(load_settings()).build("monitor", "prometheus")
