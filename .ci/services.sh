@@ -5,7 +5,7 @@ set -euo pipefail
 
 # A line for each package, and who needs it.
 packages=(
-  chromium     # tests/test_report.py, tests/test_serving_page.py
+  chromium     # tests/test_report.py, tests/test_serving_page.py, tests/test_mlflow_page.py
   kubectl      # tests/test_deploy_kubernetes.py
   nginx-light  # tests/test_deploy_balancer.py
   postgresql   # tests/test_deploy_recovery.py
