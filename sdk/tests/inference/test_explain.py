@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from itertools import combinations
 from math import factorial
+from weakref import ref
 
 import numpy as np
 import pytest
 
-from automl.explain import explain, importance
+from automl.explain import contributions, explain, importance
 from automl.predictor import Opaque, Part, Predictor
 from automl.predictor.kernel import COMPILED
+from automl.predictor.program import compile_parts
 from automl_core import DataError
 from automl_core.testing.flat import evaluate
 
@@ -236,3 +239,21 @@ def test_importance_counts_members_by_weight(make_forest, make_additive, rng) ->
     alone = [importance(Predictor([Part(flat, 1.0)])) for flat in (forest, additive)]
     both = importance(Predictor([Part(forest, 0.75), Part(additive, 0.25)]))
     np.testing.assert_allclose(both, 0.75 * alone[0] + 0.25 * alone[1])
+
+
+def test_what_explains_a_predictor_is_made_once_and_goes_with_it(make_forest, make_rows, rng, monkeypatch) -> None:
+    made = []
+
+    def compile_counted(*arguments: object, **options: object) -> object:
+        made.append(options)
+        return compile_parts(*arguments, **options)
+
+    monkeypatch.setattr(contributions, "compile_parts", compile_counted)
+    predictor, values = Predictor([Part(make_forest(rng), 1.0)]), make_rows(rng, 5, COLUMNS)
+    first = explain(predictor, values)
+    np.testing.assert_array_equal(explain(predictor, values), first)
+    assert len(made) == 1
+    gone = ref(predictor)
+    del predictor
+    gc.collect()
+    assert gone() is None

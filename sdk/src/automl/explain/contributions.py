@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 CELLS = 1 << 22  # numbers in memory at once
+Score = Callable[["NDArray[np.float32]", "NDArray[np.float64]"], "NDArray[np.float64]"]
+_prepared: WeakKeyDictionary[Predictor, dict[bool, tuple[Program, Score]]] = WeakKeyDictionary()
 NAMES = {code: name for name, code in LINK_CODES.items()}
 
 
@@ -56,8 +59,7 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
     """
     _check(predictor)
     outputs = max(predictor.classes, 1)
-    program = compile_parts(predictor.parts, columns=predictor.columns, outputs=outputs, oblivious=False)
-    run = _scorer(program, predictor, compiled)
+    program, run = _prepare(predictor, compiled)
     slots = int(program.parts[:, 2].sum())
     players = predictor.columns + len(program.derived)
     step = max(1, CELLS // ((players + 1) * max(slots, outputs)))
@@ -75,6 +77,16 @@ def explain(predictor: Predictor, values: NDArray[np.float32], *, compiled: bool
     return said
 
 
+def _prepare(predictor: Predictor, compiled: bool) -> tuple[Program, Score]:
+    """Return the program whose nodes are walked, and what walks it; made once for each predictor."""
+    prepared = _prepared.setdefault(predictor, {})
+    if compiled not in prepared:
+        outputs = max(predictor.classes, 1)
+        program = compile_parts(predictor.parts, columns=predictor.columns, outputs=outputs, oblivious=False)
+        prepared[compiled] = program, _scorer(program, predictor, compiled)
+    return prepared[compiled]
+
+
 def _check(predictor: Predictor) -> None:
     for member in predictor.opaque:
         if network_of(member) is None:
@@ -88,11 +100,10 @@ def _check(predictor: Predictor) -> None:
             )
 
 
-def _scorer(
-    program: Program, predictor: Predictor, compiled: bool
-) -> Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.float64]]:
+def _scorer(program: Program, predictor: Predictor, compiled: bool) -> Score:
     """Return what writes contributions to raw scores, (rows, players + 1, slots)."""
-    shares = _node_shares(program, predictor.parts)
+    parts = predictor.parts  # and not the predictor, which would then live as long as what is prepared for it
+    shares = _node_shares(program, parts)
     players = np.ascontiguousarray(program.columns.fills[:, 1])
     packed = pack(program) if compiled else None
 
@@ -101,7 +112,7 @@ def _scorer(
             explain_plainly(program, values, out, shares, players)
         else:
             packed.explain(values, out, shares, players, out.shape[1] - 1)
-        _explain_additive(program, predictor.parts, values, out)
+        _explain_additive(program, parts, values, out)
         return out
 
     return score
