@@ -24,7 +24,9 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would call its maker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it will do in future; else it warns
 }
-_STARTING = ("timed out during startup", "Starting Ray client server failed")
+# What Ray says of a process of its own that ended while it started, in words as it has no class for it.
+_STARTING = ("timed out during startup", "Starting Ray client server failed", "Proxy failed to Connect to backend", "zombie")
+STARTS = 3
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _lock = threading.Lock()
 _users = 0  # clusters of this process that hold the connection that one of them made
@@ -85,14 +87,14 @@ class Cluster:
             _authenticate()
             options["address"] = self.address
         # Ray gives its processes 30 s to start, which a busy machine may not keep the first time; and the one that a head
-        # starts for each client may end while the head itself is starting.
-        for last in (False, True):
+        # starts for each client may end as it starts: the head forks while its other threads call gRPC.
+        for left in reversed(range(STARTS)):
             try:
                 self.ray.init(log_to_driver=False, configure_logging=False, **options)
                 return
             except Exception as error:  # Ray has no class of its own for it
                 self.ray.shutdown()
-                if last or not any(words in str(error) for words in _STARTING):
+                if not left or not any(words in str(error) for words in _STARTING):
                     where = f"at {self.address}" if self.address else "on this machine"
                     raise ComponentUnavailable(
                         f"no Ray cluster answers {where}: {error} Start one with `ray start --head`, or leave the "
