@@ -57,7 +57,7 @@ def test_inputs_stand_in_their_order(x: float, code: float, missing: int, entry:
 
 
 @pytest.mark.parametrize("x", [-800.0, -1.0, 0.0, 1.0, 800.0])
-@pytest.mark.parametrize("activation", ["selu", "mish"])
+@pytest.mark.parametrize("activation", ["selu", "mish", "relu"])
 def test_activation_is_what_its_name_says(activation: str, x: float) -> None:
     zeros = np.zeros((4, 1), np.float32)
     model = network(
@@ -68,7 +68,7 @@ def test_activation_is_what_its_name_says(activation: str, x: float) -> None:
         scale=1.0,
     )
     mish = x * math.tanh(math.log1p(math.exp(x)) if x < 700 else x)
-    want = mish if activation == "mish" else selu(x)
+    want = {"mish": mish, "relu": max(x, 0.0), "selu": selu(x)}[activation]
     assert evaluate(model, np.zeros((1, 2), np.float32))[0] == pytest.approx(want)
 
 
@@ -80,7 +80,7 @@ def test_last_layer_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"activation": "relu"}, "activation"),
+        ({"activation": "tanh"}, "activation"),
         ({"source": np.array([2], np.int32)}, "outside"),
         ({"levels": np.array([3], np.int32)}, "table"),
         ({"flags": np.zeros(0, np.int32)}, "inputs"),

@@ -38,7 +38,7 @@ __all__ = [
 
 LINKS = frozenset({"identity", "sigmoid", "softmax", "probability", "exp"})
 OPERATORS = frozenset({"+", "-", "*", "/"})
-ACTIVATIONS = frozenset({"selu", "mish"})
+ACTIVATIONS = frozenset({"selu", "mish", "relu"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ class Network:
 
     A layer gives `inputs @ weights[l] + biases[l]`; between two layers stands the activation: "selu" is
     1.0507009873554805 * x where x > 0, else 1.7580993408473766 * (exp(x) - 1); "mish" is
-    x * tanh(log(1 + exp(x))). The last layer adds to the outputs, `raw = base + scale * clip(last, low, high)`.
+    x * tanh(log(1 + exp(x))); "relu" is max(x, 0). The last layer adds to the outputs, `raw = base + scale * clip(last, low, high)`.
 
     Attributes:
         columns: how many encoded columns a row has.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from automl.predictor import kernel
+from automl.predictor import network as network_module
+from automl.predictor.kernel import load_network
 from automl.predictor.network import NetworkModel, network_from_arrays, network_to_arrays
 from automl_core import DataError, Network
 from automl_core.testing.flat import evaluate
+
+COMPILED = pytest.mark.skipif(not kernel.COMPILED, reason="the kernel is not compiled")
 
 
 def make(rng: np.random.Generator, *, link: str = "softmax", activation: str = "mish", outputs: int = 3) -> Network:
@@ -37,12 +43,22 @@ def rows(rng: np.random.Generator, count: int = 200) -> Any:
     return values.astype(np.float32)
 
 
-@pytest.mark.parametrize("activation", ["mish", "selu"])
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=COMPILED), False])
+@pytest.mark.parametrize("activation", ["mish", "selu", "relu"])
 @pytest.mark.parametrize(("link", "outputs"), [("identity", 1), ("sigmoid", 1), ("softmax", 3)])
-def test_network_says_what_the_core_describes(link: str, outputs: int, activation: str) -> None:
+def test_network_says_what_the_core_describes(
+    link: str, outputs: int, activation: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_module, "load_network", partial(load_network, compiled=compiled))
     rng = np.random.default_rng(0)
     network, values = make(rng, link=link, outputs=outputs, activation=activation), rows(rng)
-    np.testing.assert_allclose(NetworkModel(network).predict(values), evaluate(network, values), atol=1e-9)
+    values[0, [0, 2]] = 3e38, -3e38
+    want = evaluate(network, values)
+    model = NetworkModel(network)
+    np.testing.assert_allclose(model.predict(values), want, atol=1e-9)
+    np.testing.assert_allclose(model.predict(values[:1]), want[:1], atol=1e-9)
+    np.testing.assert_allclose(model.predict(np.asfortranarray(values)), want, atol=1e-9)
+    assert model.predict(values[:0]).shape == want[:0].shape
 
 
 def test_code_that_training_lacked_counts_as_missing() -> None:
@@ -66,7 +82,7 @@ def test_network_survives_its_arrays() -> None:
     "changes",
     [
         {"source": np.array([0, 2, 4], np.int32)}, {"levels": np.array([6], np.int32)}, {"width": np.array([-1], np.int32)},
-        {"center": np.array([0.0, np.inf, 0.0])}, {"activation": "relu"}, {"link": "exp"}, {"scale": np.nan},
+        {"center": np.array([0.0, np.inf, 0.0])}, {"activation": "tanh"}, {"link": "exp"}, {"scale": np.nan},
         {"frequency": np.zeros((3, 1), np.float32)}, {"base": np.zeros(2)}, {"weights": ()}, {"low": np.inf},
         {"flags": np.array([0, 1], np.int32)}, {"columns": 5},
     ],
@@ -76,7 +92,7 @@ def test_damaged_network_is_refused(changes: Any) -> None:
     if "weights" in changes:
         network = replace(network, biases=())
     with pytest.raises(DataError, match="damaged"):
-        network_from_arrays(*network_to_arrays(network), columns=4)
+        NetworkModel(network_from_arrays(*network_to_arrays(network), columns=4))
 
 
 @pytest.mark.slow

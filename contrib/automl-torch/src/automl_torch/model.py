@@ -60,7 +60,7 @@ def _evaluate(network: Network, values: NDArray[np.float32]) -> NDArray[np.float
 def _inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
     numbers = squash(values[:, network.source], network.center, network.factor)
     cosines = np.cos(numbers[:, :, None] * network.frequency + network.phase)
-    parts = [numbers, np.isnan(values[:, network.flags]), cosines.reshape(len(values), -1)]
+    parts = [numbers, np.isnan(values[:, network.flags]), cosines.reshape(len(values), network.frequency.size)]
     shapes = zip(network.categories, network.start, network.width, network.levels, strict=True)
     for column, start, width, levels in shapes:
         codes = values[:, column]

@@ -161,7 +161,7 @@ def _network(network: Network, values: NDArray[np.float32]) -> NDArray[np.float6
     scaled = (numbers - network.center) * network.factor
     squashed = np.where(np.isnan(numbers), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
     cosines = np.cos(squashed[:, :, None] * network.frequency.astype(np.float64) + network.phase.astype(np.float64))
-    parts = [squashed, np.isnan(values[:, network.flags]).astype(np.float64), cosines.reshape(len(values), -1)]
+    parts = [squashed, np.isnan(values[:, network.flags]).astype(np.float64), cosines.reshape(len(values), network.frequency.size)]
     for column, start, width, levels in zip(
         network.categories, network.start, network.width, network.levels, strict=True
     ):
@@ -179,6 +179,8 @@ def _network(network: Network, values: NDArray[np.float32]) -> NDArray[np.float6
 def _activate(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
     if name == "mish":
         return np.asarray(value * np.tanh(np.logaddexp(0.0, value)))
+    if name == "relu":
+        return np.maximum(value, 0.0)
     return np.where(value > 0, 1.0507009873554805 * value, 1.7580993408473766 * np.expm1(np.minimum(value, 0.0)))
 
 

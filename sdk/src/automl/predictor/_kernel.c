@@ -132,12 +132,12 @@ static void predict_all(const Program *p, const float *values, Py_ssize_t rows, 
 /* ---- the object */
 
 /* Take float32 rows and the float64 array to write to; returns the number of rows, or -1 with an exception set. */
-static Py_ssize_t take(const Program *p, PyObject *const *args, Py_ssize_t per_row, Py_buffer *values, Py_buffer *out) {
+static Py_ssize_t take(int columns, PyObject *const *args, Py_ssize_t per_row, Py_buffer *values, Py_buffer *out) {
     if (PyObject_GetBuffer(args[0], values, PyBUF_C_CONTIGUOUS) < 0) return -1;
     if (PyObject_GetBuffer(args[1], out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) < 0) { PyBuffer_Release(values); return -1; }
-    Py_ssize_t rows = p->columns ? values->len / ((Py_ssize_t)sizeof(float) * p->columns)
-                                 : out->len / ((Py_ssize_t)sizeof(double) * per_row);
-    if (rows * p->columns * (Py_ssize_t)sizeof(float) == values->len && rows * per_row * (Py_ssize_t)sizeof(double) == out->len)
+    Py_ssize_t rows = columns ? values->len / ((Py_ssize_t)sizeof(float) * columns)
+                              : out->len / ((Py_ssize_t)sizeof(double) * per_row);
+    if (rows * columns * (Py_ssize_t)sizeof(float) == values->len && rows * per_row * (Py_ssize_t)sizeof(double) == out->len)
         return rows;
     PyBuffer_Release(values);
     PyBuffer_Release(out);
@@ -145,12 +145,26 @@ static Py_ssize_t take(const Program *p, PyObject *const *args, Py_ssize_t per_r
     return -1;
 }
 
+static int hold(PyObject *arrays, int count, int *held, Py_buffer *buffers) {
+    for (*held = 0; *held < count; (*held)++)
+        if (PyObject_GetBuffer(PyTuple_GetItem(arrays, *held), buffers + *held, PyBUF_C_CONTIGUOUS) < 0) return 0;
+    return 1;
+}
+
+static void let_go(PyObject *self, int held, Py_buffer *buffers) {
+    PyTypeObject *type = Py_TYPE(self);
+    for (int i = 0; i < held; i++) PyBuffer_Release(buffers + i);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
 static PyObject *program_predict(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     Program *p = (Program *)self;
     Py_buffer values, out;
     Scratch scratch;
     if (count != 2) { PyErr_SetString(PyExc_TypeError, "predict(values, out)"); return NULL; }
-    Py_ssize_t rows = take(p, args, p->outputs, &values, &out);
+    Py_ssize_t rows = take(p->columns, args, p->outputs, &values, &out);
     if (rows < 0) return NULL;
     size_t stride = rows < FEW ? 1 : BLOCK;
     int reserved = reserve(p, stride, &scratch);
@@ -167,14 +181,10 @@ static PyObject *program_predict(PyObject *self, PyObject *const *args, Py_ssize
 }
 
 #include "_shap.h"
+#include "_network.h"
 
 static void program_dealloc(PyObject *self) {
-    Program *p = (Program *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    for (int i = 0; i < p->held; i++) PyBuffer_Release(p->buffers + i);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    let_go(self, ((Program *)self)->held, ((Program *)self)->buffers);
 }
 
 /* Program(columns, outputs, shift, first_set, temperature, arrays): arrays in the order of the buffers. */
@@ -194,11 +204,7 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     p->shift = shift;
     p->first_set = first_set;
     p->temperature = temperature;
-    for (p->held = 0; p->held < BUFFERS; p->held++)
-        if (PyObject_GetBuffer(PyTuple_GetItem(arrays, p->held), p->buffers + p->held, PyBUF_C_CONTIGUOUS) < 0) {
-            Py_DECREF(p);
-            return NULL;
-        }
+    if (!hold(arrays, BUFFERS, &p->held, p->buffers)) { Py_DECREF(p); return NULL; }
     p->width = (int)(p->buffers[FILLS].len / (Py_ssize_t)sizeof(Fill));
     p->derived = (int)(p->buffers[DERIVED].len / (Py_ssize_t)sizeof(Derivation));
     p->parts = (int)(p->buffers[PARTS].len / (Py_ssize_t)sizeof(Part));
@@ -219,12 +225,16 @@ static PyType_Spec program_spec = {
     "automl.predictor._kernel.Program", sizeof(Program), 0, Py_TPFLAGS_DEFAULT, program_slots,
 };
 
-static int execute(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&program_spec);
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromSpec(spec);
     if (!type) return -1;
-    int result = PyModule_AddObjectRef(module, "Program", type);
+    int result = PyModule_AddObjectRef(module, name, type);
     Py_DECREF(type);
     return result;
+}
+
+static int execute(PyObject *module) {
+    return add_type(module, "Program", &program_spec) || add_type(module, "Network", &network_spec) ? -1 : 0;
 }
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, NULL, module_slots, NULL, NULL, NULL};

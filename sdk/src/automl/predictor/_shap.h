@@ -156,7 +156,7 @@ static PyObject *program_explain(PyObject *self, PyObject *const *args, Py_ssize
         if (tree->depth > deepest) deepest = tree->depth;
     }
     if (deepest > DEEPEST) { PyErr_Format(PyExc_ValueError, "trees deeper than %d are not explained", DEEPEST); return NULL; }
-    Py_ssize_t rows = take(p, args, (total + 1) * e.slots, &values, &out);
+    Py_ssize_t rows = take(p->columns, args, (total + 1) * e.slots, &values, &out);
     if (rows < 0) return NULL;
     PyObject *result = NULL;
     if (PyObject_GetBuffer(args[2], &shares, PyBUF_C_CONTIGUOUS) < 0) goto release_rows;

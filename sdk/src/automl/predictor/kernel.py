@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.predictor.program import Program
+    from automl_core import Network
 
-__all__ = ["COMPILED", "Runnable", "load_program", "pack"]
+__all__ = ["COMPILED", "Run", "Runnable", "load_network", "load_program", "pack"]
 
+Run: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float64]], None]"
 COMPILED = _kernel is not None
+ACTIVATIONS = {"relu": 0, "selu": 1, "mish": 2}
+LINKS = {"identity": 0, "sigmoid": 1, "softmax": 2}
 
 
 class Runnable(Protocol):
@@ -35,6 +40,23 @@ def load_program(program: Program, *, compiled: bool = COMPILED) -> Runnable:
     """Return what evaluates a program; `compiled` False is for tests of numpy's way."""
     packed = pack(program) if compiled and _kernel is not None else None
     return PlainProgram(program) if packed is None else packed
+
+
+def load_network(network: Network, *, compiled: bool = COMPILED) -> Run | None:
+    """Return what writes a checked network's predictions of C-contiguous float32 rows to float64 (rows[, outputs])."""
+    if not compiled or _kernel is None:
+        return None
+    layers = [x.ravel() for pair in zip(network.weights, network.biases, strict=True) for x in pair]
+    sizes = np.array([len(network.weights[0]), *(len(bias) for bias in network.biases)], dtype=np.int64)
+    arrays = (
+        network.source, network.center, network.factor, network.flags, network.frequency, network.phase, network.categories,
+        network.start, network.width, network.levels, network.table, network.base, np.concatenate(layers), sizes,
+    )  # fmt: skip
+    run: Run = _kernel.Network(
+        network.columns, ACTIVATIONS[network.activation], LINKS[network.link], network.frequency.shape[1], network.low,
+        network.high, network.scale, tuple(np.ascontiguousarray(array) for array in arrays),
+    ).predict  # fmt: skip
+    return run
 
 
 def pack(program: Program) -> _kernel.Program | None:

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons by numpy, beside the fused program; see `automl_core.Network`."""
+"""Multilayer perceptrons beside the fused program, by the kernel or by numpy; see `automl_core.Network`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from automl.predictor.kernel import Run, load_network
 from automl_core import DataError, Network
 from automl_core.flat import ACTIVATIONS
 
@@ -31,19 +32,31 @@ SINGLE = ("columns", "low", "high", "scale")
 
 @dataclass(slots=True, eq=False)
 class NetworkModel:
-    """A network over the columns that its member keeps and derives; has no rounds."""
+    """A network over the columns that its member keeps and derives; has no rounds.
+
+    Raises:
+        DataError: its arrays contradict each other.
+    """
 
     network: Network
     rounds: int | None = None
+    _run: Run | None = field(init=False, repr=False)
     _layers: Layers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        pairs = zip(self.network.weights, self.network.biases, strict=True)
+        _check(self.network)
+        self._run = load_network(self.network)
+        pairs = zip(self.network.weights, self.network.biases, strict=True) if self._run is None else ()
         self._layers = [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in pairs]
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        starts = range(0, max(len(values), 1), CHUNK)
-        return np.concatenate([_evaluate(self.network, self._layers, values[s : s + CHUNK]) for s in starts])
+        if self._run is None:
+            starts = range(0, max(len(values), 1), CHUNK)
+            return np.concatenate([_evaluate(self.network, self._layers, values[s : s + CHUNK]) for s in starts])
+        outputs = 2 if self.network.link == "sigmoid" else len(self.network.base)
+        out = np.empty(len(values) if self.network.link == "identity" else (len(values), outputs))
+        self._run(np.ascontiguousarray(values), out)
+        return out
 
 
 def _evaluate(network: Network, layers: Layers, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -66,7 +79,7 @@ def _inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64
     scaled = (values[:, network.source].astype(np.float64) - network.center) * network.factor
     numbers = np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
     cosines = np.cos(numbers[:, :, None] * network.frequency + network.phase)
-    parts = [numbers, np.isnan(values[:, network.flags]), cosines.reshape(len(values), -1)]
+    parts = [numbers, np.isnan(values[:, network.flags]), cosines.reshape(len(values), network.frequency.size)]
     for column, start, width, levels in zip(
         network.categories, network.start, network.width, network.levels, strict=True
     ):
@@ -81,6 +94,8 @@ def _inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64
 def _activate(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
     if name == "mish":
         return np.asarray(value * np.tanh(np.logaddexp(0.0, value)))
+    if name == "relu":
+        return np.maximum(value, 0.0)
     return np.where(value > 0, 1.0507009873554805 * value, 1.7580993408473766 * np.expm1(np.minimum(value, 0.0)))
 
 
@@ -98,13 +113,13 @@ def network_to_arrays(network: Network) -> tuple[dict[str, Any], dict[str, NDArr
 
 
 def network_from_arrays(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], *, columns: int) -> Network:
-    """Return what `network_to_arrays` wrote, checked.
+    """Return what `network_to_arrays` wrote, which `NetworkModel` checks.
 
     Args:
         columns: how many it is given.
 
     Raises:
-        DataError: arrays contradict each other. KeyError, TypeError, ValueError: they are missing, or something else.
+        DataError: it reads another number of columns. KeyError, TypeError, ValueError: they are missing, or something else.
     """
     single: dict[str, Any] = dict(zip(SINGLE, arrays["single"].astype(np.float64).tolist(), strict=True))
     layers = range(int(head["layers"]))
@@ -115,12 +130,11 @@ def network_from_arrays(head: Mapping[str, Any], arrays: Mapping[str, NDArray[An
         weights=tuple(arrays[f"weight{number}"] for number in layers),
         biases=tuple(arrays[f"bias{number}"] for number in layers),
     )
-    _check(network, columns)
+    _require(network.columns == columns, f"it reads {network.columns} columns instead of {columns}")
     return network
 
 
-def _check(network: Network, columns: int) -> None:
-    _require(network.columns == columns, f"it reads {network.columns} columns instead of {columns}")
+def _check(network: Network) -> None:
     _require(network.activation in ACTIVATIONS and network.link in LINKS, "its activation or link is unknown")
     for name, dtype in ARRAYS.items():
         array = getattr(network, name)
@@ -131,7 +145,7 @@ def _check(network: Network, columns: int) -> None:
     _require(len(network.center) == len(network.factor) == len(network.frequency) == numbers, "numbers differ in count")
     _require(network.frequency.shape == network.phase.shape, "frequency and phase differ in shape")
     read = np.concatenate([network.source, network.flags, network.categories])
-    _require(bool(((read >= 0) & (read < columns)).all()), "it reads a column that is not there")
+    _require(bool(((read >= 0) & (read < network.columns)).all()), "it reads a column that is not there")
     rows = {len(network.categories), len(network.start), len(network.width), len(network.levels)}
     _require(len(rows) == 1, "categories differ in count")
     ends = network.start + network.width.astype(np.int64) * (network.levels.astype(np.int64) + 1)

@@ -44,5 +44,9 @@ class Opaque:
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict encoded rows as `automl_core.Model.predict` does."""
-        columns = [values[:, self.keep], *(derive(item, values)[:, None] for item in self.derived)]
-        return self.model.predict(np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32))
+        read = values[:, self.keep]
+        if self.derived:
+            read = np.concatenate(
+                [read, *(derive(item, values)[:, None] for item in self.derived)], axis=1, dtype=np.float32
+            )
+        return self.model.predict(np.ascontiguousarray(read))

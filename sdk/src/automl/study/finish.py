@@ -13,6 +13,7 @@ import numpy as np
 
 from automl.metrics import Metric
 from automl.predictor import Opaque, Part
+from automl.predictor.kernel import COMPILED
 from automl.predictor.network import NetworkModel
 from automl.study.calibration import choose_temperature, choose_threshold
 from automl.study.ensemble import Ensemble, choose_weights
@@ -33,6 +34,9 @@ TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the
 VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
 ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
 CALL_MICROSECONDS = 200.0  # one row through a model without a flat form
+NETWORK_MICROSECONDS = 2.5  # of any network, and for each thousand of its weights, most of whose inputs are 0
+THOUSAND_MICROSECONDS = 0.1
+DERIVED_MICROSECONDS = 30.0  # one column that a network alone reads
 FEWEST_PARTS = 2  # models of each member's folds that are shipped where all would be too slow
 MAX_CURVES, CURVE_POINTS = 3, 60
 log = logging.getLogger("automl.study")
@@ -135,7 +139,11 @@ class _Flats:
         """Estimate what one row costs."""
         flat = self(fit)
         if flat is None:
-            return CALL_MICROSECONDS
+            network = fit.model.export() if isinstance(fit.model, Exports) else None
+            if not COMPILED or not isinstance(network, Network):
+                return CALL_MICROSECONDS
+            weights = sum(weight.size for weight in network.weights) / 1000
+            return NETWORK_MICROSECONDS + THOUSAND_MICROSECONDS * weights + DERIVED_MICROSECONDS * len(fit.derived)
         if isinstance(flat, Additive):
             return 0.0
         return float(len(flat.roots) * (TREE_MICROSECONDS + VALUE_MICROSECONDS * flat.values.shape[1]))
