@@ -55,7 +55,8 @@ def test_run_length_is_what_was_asked_for(reference: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("features", "batch", "rows"), [(20, 1, 2000), (20, 100, 5000), (20, 10_000, 50_000), (200, 100, 1000)]
+    ("features", "batch", "rows"),
+    [(20, 1, 2000), (20, 100, 5000), (20, 10_000, 50_000), (200, 1, 300), (200, 100, 1000), (200, 10_000, 20_000)],
 )
 def test_false_alarms_stay_below_the_rate_asked_for(features: int, batch: int, rows: int) -> None:
     runs = int(os.environ.get("DRIFT_RUNS", "20"))  # 200 take two minutes: for a change of the method
