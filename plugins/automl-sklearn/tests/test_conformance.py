@@ -8,6 +8,7 @@ from automl_sklearn.boosting import HistGradientBoosting
 from automl_sklearn.forest import ExtraTrees, RandomForest
 from automl_sklearn.linear import Linear
 from automl_sklearn.neighbors import KNearestNeighbors
+from automl_sklearn.perceptron import Perceptron
 
 
 class TestLinear(LearnerConformance):
@@ -45,6 +46,12 @@ class TestKNearestNeighbors(LearnerConformance):
     @pytest.fixture
     def learner(self) -> Learner:
         return KNearestNeighbors()
+
+
+class TestPerceptron(LearnerConformance):
+    @pytest.fixture
+    def learner(self) -> Learner:
+        return Perceptron()
 
 
 class TestPlugin(PluginConformance):

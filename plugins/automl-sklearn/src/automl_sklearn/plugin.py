@@ -37,6 +37,12 @@ def build_neighbors(context: Context) -> Learner:
     return KNearestNeighbors()
 
 
+def build_perceptron(context: Context) -> Learner:
+    from automl_sklearn.perceptron import Perceptron
+
+    return Perceptron()
+
+
 @hookimpl
 def automl_learners() -> Iterable[Provider[Learner]]:
     yield Provider("linear", build_linear, "Logistic and ridge regression over a path of penalties.")
@@ -44,3 +50,4 @@ def automl_learners() -> Iterable[Provider[Learner]]:
     yield Provider("extra_trees", build_extra_trees, "Trees on random splits.")
     yield Provider("hist_gradient_boosting", build_boosting, "Boosted trees on binned columns.")
     yield Provider("k_nearest_neighbors", build_neighbors, "The mean of the most similar rows.")
+    yield Provider("perceptron", build_perceptron, "A multilayer perceptron on scaled numbers and indicators.")

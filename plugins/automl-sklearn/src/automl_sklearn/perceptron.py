@@ -1,0 +1,178 @@
+"""The learner `perceptron`: scikit-learn's multilayer perceptron, whose smooth boundaries trees are least like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from automl_core import REGRESSION, TASKS, Candidate, Choice, Column, Float, Int, Job, Learner, Network, Scalar, Space
+from automl_sklearn.network import describe_inputs, evaluate, forward, read
+from automl_sklearn.rows import Clock, Rows, choose, refuse_monotone, take
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Perceptron", "PerceptronModel"]
+
+DEFAULTS: Mapping[str, Scalar] = {
+    "layers": 2,
+    "units": 128,
+    "learning_rate": 0.002,
+    "alpha": 0.03,
+    "batch": 128,
+    "cosines": 4,
+    "sigma": 1.0,
+    "levels": 30,
+}
+MAX_ROWS = 100_000
+EPOCHS, FEWEST_EPOCHS = 200, 8
+VISITS = 3_000_000  # of rows, which bounds the epochs of larger tables
+BLIND_EPOCHS = 30  # without rows to watch
+PATIENCE = 16  # epochs without an improvement on the watched rows
+KEPT = 0.8  # of the averaged weights in each epoch
+STRIDE = 8192  # rows between two looks at the clock
+TINY = 1e-12  # probabilities below count as this in the watched loss
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PerceptronModel:
+    """A fitted model; has no rounds."""
+
+    network: Network
+    rounds: int | None = None
+
+    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return evaluate(self.network, values)
+
+    def export(self) -> Network:
+        return self.network
+
+
+class Perceptron(Learner):
+    """Adam on mini-batches, weights averaged over epochs, stopped on the valid rows.
+
+    One thread: products of a mini-batch are too small to share. The average over epochs (Polyak, Juditsky 1992) does
+    what a falling learning rate would, which scikit-learn's Adam does not have.
+    """
+
+    tasks = TASKS
+
+    def space(self, task: str) -> Space:
+        return Space(
+            {
+                "layers": Int(1, 3),
+                "units": Choice((64, 128, 256)),
+                "learning_rate": Float(3e-4, 0.01, log=True),
+                "alpha": Float(1e-5, 0.1, log=True),
+                "batch": Choice((64, 128, 256)),
+                "cosines": Int(0, 8),
+                "sigma": Float(0.1, 5.0, log=True),
+                "levels": Int(5, 100, log=True),
+            }
+        )
+
+    def portfolio(self, task: str, rows: int, columns: Sequence[Column]) -> Sequence[Candidate]:
+        return () if any(column.monotone for column in columns) else (Candidate({}, rank=4),)
+
+    def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
+        return min(rows, MAX_ROWS) * (100 * columns + 16 * max(1, classes))
+
+    def fit(self, job: Job) -> PerceptronModel:
+        clock = Clock(job.seconds)
+        params = choose(self.space(job.task), job.params, DEFAULTS)
+        refuse_monotone(job.data.columns, "sklearn.perceptron")
+        rows, rng = take(job, limit=MAX_ROWS), np.random.default_rng(job.seed)
+        shell = _shell(job, rows, params, rng)
+        with threadpool_limits(limits=1, user_api="blas"):
+            return PerceptronModel(_train(job, rows, shell, params, clock, rng))
+
+
+def _shell(job: Job, rows: Rows, params: Mapping[str, Scalar], rng: np.random.Generator) -> Network:
+    shell = describe_inputs(
+        rows.values,
+        job.data.columns,
+        cosines=int(params["cosines"] or 0),
+        sigma=float(params["sigma"] or 0.0),
+        levels=int(params["levels"] or 0),
+        rng=rng,
+    )
+    if job.task != REGRESSION:
+        link, outputs = ("sigmoid", 1) if job.classes == 2 else ("softmax", job.classes)
+        return replace(shell, link=link, base=np.zeros(outputs))
+    mean = float(np.average(rows.target, weights=rows.weight))
+    deviation = float(np.sqrt(np.average((rows.target - mean) ** 2, weights=rows.weight))) or 1.0
+    bound = float(np.abs(rows.target - mean).max() / deviation)
+    return replace(shell, link="identity", base=np.array([mean]), scale=deviation, low=-bound, high=bound)
+
+
+def _train(
+    job: Job, rows: Rows, shell: Network, params: Mapping[str, Scalar], clock: Clock, rng: np.random.Generator
+) -> Network:
+    regression = job.task == REGRESSION
+    inputs = read(shell, rows.values)
+    target: NDArray[Any] = (rows.target - shell.base[0]) / shell.scale if regression else rows.labels
+    estimator = _estimator(job, params, len(target))
+    classes: dict[str, Any] = {} if regression else {"classes": np.arange(job.classes)}
+    watched = None if job.valid is None or not len(job.valid) else (read(shell, job.data.values[job.valid]), job.valid)
+    average: list[NDArray[np.float64]] = []
+    best, best_loss, best_epoch = shell, np.inf, 0
+    most = min(EPOCHS, max(FEWEST_EPOCHS, VISITS // len(target))) if watched else BLIND_EPOCHS
+    for epoch in range(most):
+        for part in np.array_split(rng.permutation(len(target)), math.ceil(len(target) / STRIDE)):
+            weight = None if rows.weight is None else rows.weight[part]
+            estimator.partial_fit(inputs[part], target[part], sample_weight=weight, **classes)
+            if estimator.n_iter_ == 0:  # scikit-learn makes a warning of Ctrl-C
+                raise KeyboardInterrupt
+            if clock.left <= 0:
+                break
+        average = _add(average, [*estimator.coefs_, *estimator.intercepts_], epoch)
+        network = _with_layers(shell, average)
+        loss = 0.0 if watched is None else _loss(job, network, *watched)
+        if loss < best_loss or watched is None:
+            best, best_loss, best_epoch = network, loss, epoch
+        if clock.left <= 0 or epoch - best_epoch >= PATIENCE:
+            break
+    return best
+
+
+def _estimator(job: Job, params: Mapping[str, Scalar], rows: int) -> Any:
+    shared: dict[str, Any] = {
+        "hidden_layer_sizes": (int(params["units"] or 0),) * int(params["layers"] or 0),
+        "learning_rate_init": params["learning_rate"],
+        "alpha": params["alpha"],
+        "batch_size": min(int(params["batch"] or 0), rows // math.ceil(rows / STRIDE)),
+        "shuffle": False,  # rows come in an order drawn for each epoch
+        "random_state": job.seed,
+    }
+    return MLPRegressor(**shared) if job.task == REGRESSION else MLPClassifier(**shared)
+
+
+def _add(
+    average: list[NDArray[np.float64]], now: Sequence[NDArray[np.float32]], epoch: int
+) -> list[NDArray[np.float64]]:
+    """Return the exponential average, which starts as the plain mean of the first epochs."""
+    kept = min(KEPT, epoch / (epoch + 1))
+    if not average:
+        return [weights.astype(np.float64) for weights in now]
+    return [kept * old + (1 - kept) * new for old, new in zip(average, now, strict=True)]
+
+
+def _with_layers(shell: Network, average: Sequence[NDArray[np.float64]]) -> Network:
+    narrow = tuple(weights.astype(np.float32) for weights in average)
+    return replace(shell, weights=narrow[: len(narrow) // 2], biases=narrow[len(narrow) // 2 :])
+
+
+def _loss(job: Job, network: Network, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+    said, target = forward(network, inputs), job.data.target[rows]
+    weight = np.ones(len(rows)) if job.data.weight is None else job.data.weight[rows]
+    if job.task == REGRESSION:
+        losses = (said - target) ** 2
+    else:
+        losses = -np.log(np.maximum(said[np.arange(len(target)), target.astype(np.int64)], TINY))
+    return float(losses @ weight / max(float(weight.sum()), TINY))
