@@ -350,7 +350,7 @@ class AutoML:
         return board
 
     def feature_importance(self) -> dict[str, Any]:
-        """Return each input column's share of what the model's splits brought, greatest first; sums to 1.
+        """Return each input column's share of what its members' predictions rest on, greatest first; sums to 1.
 
         Of several targets a dict of these.
         """

@@ -41,13 +41,13 @@ def relies_section(model: Model, judged: Judged | None) -> Section:
     names = [name for name, share in shares.items() if share > 0][:MAX_COLUMNS]
     text = []
     if len(shares) > len(names):
-        text.append(f"{len(names)} of {len(shares)} columns are shown, those whose splits brought most.")
+        text.append(f"{len(names)} of {len(shares)} columns are shown, those that matter most.")
     if not names:
         return Section("What it relies on", ["The model reads no column."])
     if judged is None or judged.table is None:
         text.append(
-            "Shares of what the splits brought. How certain they are, and how predictions depend on each column, needs "
-            "rows: give the training table or held-out rows as data."
+            "Shares by the model itself: what splits brought, and what moves networks. How certain they are, and how "
+            "predictions depend on each column, needs rows: give the training table or held-out rows as data."
         )
         return Section("What it relies on", text, figures=[_gains(names, shares)])
     text.append(
@@ -110,7 +110,7 @@ def _loss(judged: Judged, metric: Metric, values: NDArray[np.float32], target: N
 
 
 def _gains(names: Sequence[str], shares: dict[str, float]) -> Figure:
-    with drawing("Importance: each column's share of what the splits brought", height=1.0 + 0.21 * len(names)) as made:
+    with drawing("Importance: each column's share, by the model itself", height=1.0 + 0.21 * len(names)) as made:
         made.axes.barh(
             [shorten(name) for name in reversed(names)], [shares[name] for name in reversed(names)], color=BLUE
         )

@@ -62,7 +62,7 @@ def describe_model(served: Served) -> dict[str, Any]:
 def _importance(model: Model) -> dict[str, float]:
     try:
         return model.feature_importance()
-    except AutoMLError:  # a member without a flat form
+    except AutoMLError:  # a member that does not tell
         return {}
 
 

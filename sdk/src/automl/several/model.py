@@ -98,7 +98,7 @@ class MultiModel:
     # ---- about the models
 
     def feature_importance(self) -> dict[str, dict[str, float]]:
-        """Return by target each input column's share of what the model's splits brought; see `Model`."""
+        """Return each input column's share of the importance by target; see `Model`."""
         return {name: model.feature_importance() for name, model in self.models.items()}
 
     def leaderboard(self) -> Leaderboard:
