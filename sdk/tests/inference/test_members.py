@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn import datasets
 
+from automl import demo
 from automl.artifact.flats import dump_flat, load_flat
+from automl.encoder import Encoder
 from automl.explain import explain, importance
 from automl.predictor import Part, Predictor
 from automl.predictor.kernel import COMPILED
+from automl.schema import describe
+from automl.table import open_table
 from automl_core import Column, Data, Exports, Job, PluginError, Plugins
 from automl_core.settings import load_settings
 
@@ -86,6 +93,38 @@ def test_flat_member_predicts_what_its_library_predicts(fitted, name, task) -> N
     np.testing.assert_allclose(predictor.predict(values), model.predict(values), rtol=1e-6, atol=1e-6)
     alone = np.concatenate([predictor.predict(row[None]) for row in values[::7]])
     np.testing.assert_allclose(alone, predictor.predict(values)[::7], rtol=1e-12, atol=1e-14)
+
+
+def real_data(name: str) -> tuple[Data, str, int]:
+    """Return a table that comes with the sdk or scikit-learn, its task and how many classes it has."""
+    if name == "bank_marketing":
+        table = open_table(str(Path(demo.__file__).parent / "bank_marketing.csv"))
+        encoder = Encoder.fit(table.drop_columns("y"), describe(table.drop_columns("y")))
+        truth = np.array([answer == "yes" for answer in table["y"].to_pylist()], dtype=np.float64)
+        return Data(encoder.encode(table.drop_columns("y")), encoder.columns, truth), "binary", 2
+    loaded = getattr(datasets, f"load_{name}")()
+    task, classes = ("regression", 0) if name == "diabetes" else ("multiclass", len(loaded.target_names))
+    values = np.ascontiguousarray(loaded.data, dtype=np.float32)
+    columns = tuple(Column(f"n{i}") for i in range(values.shape[1]))
+    return Data(values, columns, loaded.target.astype(np.float64)), task, classes
+
+
+@members
+@pytest.mark.parametrize("table", ["bank_marketing", "digits", "wine", "diabetes"])
+def test_flat_member_predicts_the_same_on_real_tables(name, table) -> None:
+    try:
+        learner = Plugins(load_settings()).build("learner", name)
+    except PluginError as error:
+        pytest.skip(str(error))
+    data, task, classes = real_data(table)
+    rows = np.arange(len(data.values))
+    model = learner.fit(Job(data, rows[rows % 3 > 0], None, task, classes, {}, rounds=40, seed=1))
+    said, want = (
+        Predictor([Part(model.export(), 1.0)], classes=classes).predict(data.values),
+        model.predict(data.values),
+    )
+    # Of numbers a millionth of the largest: XGBoost adds leaves up in single precision.
+    np.testing.assert_allclose(said, want, rtol=1e-6, atol=1e-6 * max(1.0, np.abs(want).max()))
 
 
 @members
