@@ -38,6 +38,18 @@ def test_image_ends_as_nobody_in_particular(path: Path) -> None:
     assert [line for line in path.read_text().splitlines() if line.startswith("USER ")][-1] == "USER 10001"
 
 
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_image_says_what_it_is_and_where_it_comes_from(path: Path) -> None:
+    labels = set(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="[^"]+"', path.read_text()))
+    assert labels >= {"title", "description", "version", "revision", "source", "licenses", "base.name"}
+
+
+def test_label_names_the_list_of_packages_that_is_in_the_image() -> None:
+    (place,) = re.findall(r'io\.automl\.packages="([^"]+)"', TEXT)
+    *_, target = step("install")
+    assert Path(place).parent == Path(target)
+
+
 def test_copied_files_are_here() -> None:
     copied = [
         words[1:-1]
@@ -143,7 +155,38 @@ def test_serving_image_holds_no_learner(environment: Path) -> None:
 
 
 @pytest.mark.slow
-def test_image_serves_and_says_that_it_is_healthy(environment: Path) -> None:
+def test_serving_image_holds_the_versions_that_were_tested(environment: Path) -> None:
+    lines = (DEPLOY / "constraints.txt").read_text().splitlines()
+    pins = {plain(name): version for name, _, version in (line.partition("==") for line in lines)}
+    items = {plain(i["name"]): i["version"] for i in json.loads((environment / "opt/packages.json").read_text())}
+    others = {name: version for name, version in items.items() if not name.startswith("automl-")}
+    assert len(others) > 20
+    assert others == {name: pins.get(name) for name in others}
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# The root as `read_only: true` has it; what the image mounts for its state stays writable.
+READ_ONLY = """
+mount --bind "$1" "$1"
+mount -o remount,ro,bind /
+if touch /usr/written; then exit 9; fi
+shift
+exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"
+"""
+
+
+def closed(command: list[str], state: Path) -> list[str]:
+    """Return a command that runs as another user on a read-only root, where we may make one."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return command
+    return ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", str(state), *command]
+
+
+@pytest.mark.slow
+def test_image_serves_on_a_read_only_root_and_says_that_it_is_healthy(environment: Path) -> None:
     from automl import AutoML
 
     table = pa.table({"x": [float(i % 7) for i in range(200)], "y": [float(i % 7) * 2 for i in range(200)]})
@@ -153,7 +196,7 @@ def test_image_serves_and_says_that_it_is_healthy(environment: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     variables = {
-        "PATH": f"{environment / 'opt/bin'}:/usr/bin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": f"{environment / 'opt/bin'}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(environment / "state"),
         "AUTOML_PORT": str(port), "AUTOML_MODEL_URI": str(environment / "m.automl"), "AUTOML_MONITORS": "prometheus,drift",
         "AUTOML_DIRECTORY": str(environment / "state"),
     }  # fmt: skip
@@ -161,9 +204,12 @@ def test_image_serves_and_says_that_it_is_healthy(environment: Path) -> None:
         json.loads(re.findall(rf"^{name} (\[.*\])$", TEXT, re.MULTILINE)[0]) for name in ("ENTRYPOINT", "CMD")
     )
     check = json.loads(re.search(r"HEALTHCHECK .*?CMD (\[.*?\])$", TEXT, re.MULTILINE | re.DOTALL)[1])
-    server = subprocess.Popen(
-        [environment / "opt/bin" / entry[0], *words], env=variables, cwd=environment, **other_user()
-    )
+    state = environment / "state"
+    state.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(state, "nobody", "nogroup")
+    command = closed([str(environment / "opt/bin" / entry[0]), *words], state)
+    server = subprocess.Popen(command, env=variables, cwd=environment)
     try:
         for _ in range(300):
             done = subprocess.run([environment / "opt/bin" / check[0], *check[1:]], env=variables, capture_output=True)
