@@ -227,3 +227,31 @@ def test_image_serves_on_a_read_only_root_and_says_that_it_is_healthy(environmen
     finally:
         server.terminate()
         assert server.wait(30) == 0
+
+
+@pytest.mark.slow
+def test_training_image_holds_every_plugin(tmp_path: Path) -> None:
+    """Its RUN lines, with uv's cache of whoever runs this: a gigabyte of learners and clusters."""
+    need("uv", "uv of PyPI")
+    ignore = shutil.ignore_patterns("*.so", "build", "*.egg-info", "__pycache__", "tests")
+    for part in ("core", "sdk", "plugins", "deploy"):
+        shutil.copytree(ROOT / part, tmp_path / "src" / part, ignore=ignore)
+    variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    wheels, target = tmp_path / "wheels", tmp_path / "opt"
+    (command,) = re.findall(r"/build/install (train .*)$", TEXT, re.MULTILINE)
+    places = {
+        "/wheels": str(wheels),
+        "/build/constraints.txt": str(DEPLOY / "constraints.txt"),
+        "/opt/automl": str(target),
+    }
+    for words in (
+        ["deploy/docker/wheels", str(wheels)],
+        ["deploy/docker/install", *(places.get(word, word) for word in shlex.split(command))],
+    ):
+        subprocess.run(words, cwd=tmp_path / "src", env=variables, check=True, capture_output=True)
+    found = {plain(item["name"]) for item in json.loads((target / "packages.json").read_text())}
+    plugins = {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")}
+    assert {"automl-core", "automl-sdk", *plugins, "lightgbm", "catboost", "xgboost-cpu", "ray", "distributed"} <= found
+    for program in ("automl", "ray", "dask"):  # what manifests and compose start
+        assert (target / "bin" / program).is_file()
+    shutil.rmtree(target)
