@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from automl_core import AutoMLError, DataError
+from automl_core import AutoMLError, DataError, Study
 from automl_mlflow.tracker import MLflowTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -56,6 +56,16 @@ def test_model_of_a_run_has_a_uri(tracker: MLflowTracker, tmp_path: Path) -> Non
     tracker.end_run()
     assert tracker.resolve("income", "1").read_text() == "a model"
     assert tracker.tags("income", "1").get("study") is None
+
+
+def test_version_tells_the_study_and_the_data_that_it_is_of(tracker: MLflowTracker, tmp_path: Path) -> None:
+    settings = {"data": "fingerprint"}
+    tracker.start(Study("a1b2", "binary", "roc_auc", rows=10, columns=2, seed=0, folds=3, settings=settings))
+    tracker.finish()
+    tracker.flush()
+    (tmp_path / "model").write_text("a model")
+    tracker.register("income", tmp_path / "model", tags={"study": "a1b2", "parent": "3"})
+    assert tracker.tags("income", "1") == {"study": "a1b2", "data": "fingerprint", "parent": "3"}
 
 
 def test_foreign_model_is_refused(tracker: MLflowTracker) -> None:

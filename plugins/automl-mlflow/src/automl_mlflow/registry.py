@@ -37,7 +37,10 @@ class ModelRegistry:
     connection: Connection
 
     def register(self, name: str, path: Path, *, tags: Mapping[str, str] | None = None) -> str:
-        """Upload a model file as a new version and return its number; tags tell its lineage."""
+        """Upload a model file as a new version and return its number; tags tell its lineage.
+
+        Study and data, by its fingerprint, are told of themselves where MLflow knows the study.
+        """
         study = (tags or {}).get("study") or read_manifest(path).get("info", {}).get("study", "")
         with self.connection.errors():
             run = self._home(name, study)
@@ -151,7 +154,8 @@ class ModelRegistry:
             if name is None:
                 return None
             study = read_manifest(path).get("info", {}).get("study")
-            marks = to_tags({"study": study, **(tags or {}), DIGEST: _digest(path)})
+            lineage = {"study": study, "data": run.data.params.get("settings.data")}
+            marks = to_tags({**lineage, **(tags or {}), DIGEST: _digest(path)})
             self._make_model(name)
             source = f"{run.info.artifact_uri.rstrip('/')}/{where}"
             made = self.connection.client.create_model_version(name, source, run_id=run.info.run_id, tags=marks)
