@@ -82,6 +82,27 @@ def test_accuracy_of_a_service_is_estimated_without_labels() -> None:
     assert told["estimate"]["accuracy"] == pytest.approx(real, abs=0.04)
 
 
+def test_predictions_of_a_service_are_watched_from_its_first_answers_on(model) -> None:
+    random = np.random.default_rng(3)
+    plugins = Plugins(Settings(monitors=("drift",), plugins={"drift": {"interval": 600.0}}))
+    service = PredictionService(plugins=plugins, options=ServiceOptions(sample_rows=10_000))
+    service.add(model, name="loans", version="1")
+
+    def answer(rows: int, shift: float) -> None:
+        size = random.normal(size=rows) + shift
+        service.predict({"size": size.tolist(), "colour": random.choice(["red", "blue"], rows).tolist()}, name="loans")
+
+    with service:
+        drift = service.monitors["drift"]
+        answer(2500, 0.0)
+        while not drift.reports() or drift.reports()["loans", "1"].rows < 2500:  # events come every tenth of a second
+            drift.flush()
+        answer(1000, 0.0)
+        answer(1000, 1.0)
+    drift.flush()
+    assert set(drift.reports()["loans", "1"].drifted) == {"size", "(prediction)"}
+
+
 def test_retraining_from_cron_shows_in_the_metrics_of_a_server(model, tmp_path: Path) -> None:
     retraining = {"retrain": {"name": "loans"}}
     settings = Settings(monitors=("prometheus",), directory=str(tmp_path), plugins=retraining, trackers=("journal",))

@@ -18,14 +18,14 @@ from automl_core.errors import AutoMLError, DataError
 from automl_drift.exchange import Exchange
 from automl_drift.expected import CERTAINTY, Expected
 from automl_drift.performance import METRICS
-from automl_drift.profile import Profile, profiles_of_schema
+from automl_drift.profile import profiles_of_schema
+from automl_drift.said import PREDICTION, Said
 from automl_drift.scored import Scored
 from automl_drift.watch import Report
 from automl_drift.watched import Watched
 
 __all__ = ["PREDICTION", "DriftMonitor"]
 
-PREDICTION = "(prediction)"
 MOST_VERSIONS = 16  # the oldest are forgotten
 PATIENCE = 30.0  # seconds that `close` waits for what is due
 log = logging.getLogger("automl.drift")
@@ -37,7 +37,7 @@ class DriftMonitor(Monitor):
     Events, all attributes but `model` optional:
 
     - "model": `model`, `version`, `schema` (`Schema.to_json`), `importances` (by column), `predictions` (of held-out
-      rows), `scores` (of held-out rows: accuracy, mae or rmse), `calibration` (of held-out rows, `certainty`: the probability
+      rows; see `Said`), `scores` (of held-out rows: accuracy, mae or rmse), `calibration` (of held-out rows, `certainty`: the probability
       of the class that is said, and `right`: whether it was true): the reference. Each version is watched on its own;
       the same again changes nothing.
     - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` and `certainties` of the same rows.
@@ -160,21 +160,25 @@ class DriftMonitor(Monitor):
     def _announce(self, told: Mapping[str, Any]) -> None:
         name, version = str(told["model"]), str(told.get("version", ""))
         profiles = profiles_of_schema(told["schema"], told.get("importances")) if told.get("schema") else []
+        watching = dict(self._watching)
+        said = None
         if told.get("predictions") is not None:
-            profiles.append(Profile.of(PREDICTION, told["predictions"]))
+            watching["run_length"] *= 2  # shared by the watches of inputs and of predictions
+            said = Said(told["predictions"], watching)
         exchange, calibration = None, told.get("calibration")
         window = int(self._watching["window"])
         expected = Expected(calibration["certainty"], calibration["right"], window=window) if calibration else None
         scores = {metric: float(value) for metric, value in (told.get("scores") or {}).items() if metric in METRICS}
         if self._directory is not None:
-            keys = [p.key for p in profiles] + ([] if expected is None else [expected.profile.key])
+            keys = [p.key for p in profiles] + [part.profile.key for part in (expected, said) if part is not None]
             state = blake2b("".join(keys).encode() + repr(sorted(scores.items())).encode())
             exchange = Exchange(self._directory, f"{name}-{version}-{state.hexdigest()[:40]}")
+        kept: dict[str, Any] = {"watching": watching, "scoring": self._scoring, "expected": expected, "said": said}
         try:
-            new = self._make(name, version, profiles, scores, exchange, expected)
+            new = Watched(name, version, profiles, scores, exchange, **kept)
         except DataError as error:
             log.warning("the score of model %r cannot be watched: %s", name, error)
-            new = self._make(name, version, profiles, {}, exchange, expected)
+            new = Watched(name, version, profiles, {}, exchange, **kept)
         old = self._models.get((name, version))
         if old is not None:
             if old.key == new.key:
@@ -183,18 +187,6 @@ class DriftMonitor(Monitor):
         self._models[name, version] = new
         if len(self._models) > MOST_VERSIONS:
             self._forget(next(iter(self._models)))
-
-    def _make(
-        self,
-        name: str,
-        version: str,
-        profiles: list[Profile],
-        scores: Mapping[str, float],
-        exchange: Exchange | None,
-        expected: Expected | None,
-    ) -> Watched:
-        kept: dict[str, Any] = {"watching": self._watching, "scoring": self._scoring}
-        return Watched(name, version, profiles, scores, exchange, expected=expected, **kept)
 
     def _forget(self, key: tuple[str, str]) -> None:
         self._models.pop(key).close()

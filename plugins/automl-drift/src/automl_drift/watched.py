@@ -14,6 +14,7 @@ from automl_drift.expected import CERTAINTY, Expected
 from automl_drift.exposition import exposition
 from automl_drift.performance import PerformanceMonitor
 from automl_drift.profile import Counts, Profile
+from automl_drift.said import PREDICTION, Said, together
 from automl_drift.scored import Scored
 from automl_drift.watch import DRIFT, OK, Report, Watch
 
@@ -31,6 +32,7 @@ class Watched:
         score: of held-out rows by metric, at most one; empty where labels say nothing.
         exchange: where workers of one server meet; None for one worker.
         expected: estimates the score without labels; None where that cannot be.
+        said: watches predictions; None where those are not known of held-out rows.
     """
 
     def __init__(
@@ -44,11 +46,12 @@ class Watched:
         watching: Mapping[str, Any],
         scoring: Mapping[str, Any],
         expected: Expected | None = None,
+        said: Said | None = None,
     ) -> None:
         self.name, self.version, self.exchange = name, version, exchange
         self.watch = Watch(profiles, **watching) if profiles else None
-        self.expected = expected
-        counted = [*profiles, *([] if expected is None else [expected.profile])]
+        self.expected, self.said = expected, said
+        counted = [*profiles, *(part.profile for part in (expected, said) if part is not None)]
         self.counts = {profile.name: np.zeros_like(profile.counts) for profile in counted}
         self.rows = 0
         self.leading = exchange is None
@@ -70,6 +73,8 @@ class Watched:
         counts = {} if self.watch is None else self.watch.count(columns, rows)
         if self.expected is not None:
             counts[CERTAINTY] = self.expected.profile.count(columns.get(CERTAINTY, [None] * rows))
+        if self.said is not None:
+            counts[PREDICTION] = self.said.profile.count(columns.get(PREDICTION, [None] * rows))
         short = [name for name, found in counts.items() if found.sum() != rows]
         if short:
             raise ValueError(f"column {short[0]!r} does not have {rows} rows")
@@ -106,6 +111,8 @@ class Watched:
                 self.watch.add(found, number)
             if self.expected is not None:
                 self.expected.add(found[CERTAINTY])
+            if self.said is not None:
+                self.said.add(found[PREDICTION], number)
         for loss in losses if self.performance is not None else ():
             self.performance.take(loss)  # type: ignore[union-attr]
         if self.exchange is not None and (batches or losses):
@@ -124,17 +131,19 @@ class Watched:
                     self.performance.restore(state["performance"])
                 if self.expected is not None:
                     self.expected.restore(state["expected"])
+                if self.said is not None:
+                    self.said.restore(state["said"])
         return True
 
     def _state(self) -> dict[str, Any]:
-        parts = {"watch": self.watch, "performance": self.performance, "expected": self.expected}
+        parts = {"watch": self.watch, "performance": self.performance, "expected": self.expected, "said": self.said}
         return {name: part.state() for name, part in parts.items() if part is not None}
 
     # ---- what is known
 
     @property
     def drifts(self) -> bool:
-        return self.leading and self.watch is not None and self.watch.status == DRIFT
+        return self.leading and any(watch.status == DRIFT for watch in self._watches())
 
     @property
     def degraded(self) -> bool:
@@ -142,7 +151,7 @@ class Watched:
 
     @property
     def report(self) -> Report | None:
-        return None if self.watch is None else self.watch.report()
+        return together([watch.report() for watch in self._watches()])
 
     @property
     def scored(self) -> Scored | None:
@@ -158,6 +167,10 @@ class Watched:
         scored = self.scored
         labelled = scored.interval if scored is not None and scored.metric == "accuracy" else None
         return self.expected.estimate(report=self.report, labelled=labelled)
+
+    def _watches(self) -> list[Watch]:
+        said = None if self.said is None else self.said.watch
+        return [watch for watch in (self.watch, said) if watch is not None]
 
     def text(self) -> str:
         """Return this version's metrics; those of the leader, where that is another worker."""

@@ -9,7 +9,7 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 
 as soon as a model is in service, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training
 table, or None), `importances` (by column; empty where a member has none), `scores` of held-out rows by metric and their
-`calibration` (`certainty` and `right` of each, or None), and one `Event("retired", ...)` with `model`
+`calibration` (`certainty` and `right` of each, or None) and `predictions`, or None, and one `Event("retired", ...)` with `model`
 and `version` when it leaves; and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
 """
 
@@ -204,6 +204,7 @@ def announce(served: Served) -> dict[str, Any]:
         "metric": model.metric,
         "scores": held_out_score(model),
         "calibration": held_out_certainty(model),
+        "predictions": held_out_predictions(model),
         "schema": None if model.schema is None else model.schema.to_json(),
         "importances": importances,
     }
@@ -229,6 +230,15 @@ def held_out_certainty(model: Model) -> dict[str, list[Any]] | None:
     said = evidence.prediction.astype(np.float64)
     truth = model.classes_[evidence.target.astype(np.intp)]
     return {"certainty": certainties(model, said).tolist(), "right": (model.decide(said) == truth).tolist()}
+
+
+def held_out_predictions(model: Model) -> list[Any] | None:
+    """Return what the model said of rows that it had not seen in its fit."""
+    evidence = model.evidence
+    if evidence is None or not len(evidence.rows):
+        return None
+    said: list[Any] = model.decide(evidence.prediction.astype(np.float64)).tolist()
+    return said
 
 
 def certainties(model: Model, said: NDArray[np.float64]) -> NDArray[np.float64]:
