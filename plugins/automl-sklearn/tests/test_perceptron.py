@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_moons
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_info
 
 from automl_core import Column, Data, DataError, Model
 from automl_core.testing.flat import evaluate
@@ -11,6 +12,7 @@ from automl_sklearn import perceptron
 from automl_sklearn.linear import Linear
 from automl_sklearn.network import read
 from automl_sklearn.perceptron import Perceptron
+from automl_sklearn.rows import blas_threads
 
 from .tables import job, mixed, numbers
 
@@ -124,3 +126,27 @@ def test_monotone_columns_are_refused_and_not_proposed() -> None:
     assert Perceptron().portfolio("regression", 10, asked.columns) == ()
     with pytest.raises(DataError, match="monotone"):
         Perceptron().fit(job(asked, "regression"))
+
+
+def test_fit_without_valid_rows_stops_on_a_tenth() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(400, 20))
+    data = numbers(values, rng.permutation(np.arange(400) % 2))
+    model = Perceptron().fit(job(data, "binary", classes=2, share=1.0, valid=None))
+    assert np.ptp(model.predict(data.values)[:, 1]) < 0.9  # noise that all epochs would learn by heart
+
+
+def test_overlapping_fits_keep_to_one_thread() -> None:
+    def threads() -> list[int]:
+        return [item["num_threads"] for item in threadpool_info() if item["user_api"] == "blas"]
+
+    before = threads()
+    with blas_threads(1), blas_threads(1):
+        assert set(threads()) <= {1}
+    first, second = blas_threads(1), blas_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(threads()) <= {1}
+    second.__exit__(None, None, None)
+    assert threads() == before

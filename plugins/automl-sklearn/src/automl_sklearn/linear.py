@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from automl_core import TASKS, Additive, Candidate, Choice, Column, Float, Int, Job, Learner, Scalar, Space
 from automl_sklearn.additive import evaluate
 from automl_sklearn.design import Design, fit_design
 from automl_sklearn.penalty import PENALTIES, TINY, Coefficients, Sample, cross_validate, loss_of, walk
-from automl_sklearn.rows import Clock, Rows, choose, refuse_monotone, take
+from automl_sklearn.rows import Clock, Rows, blas_threads, choose, refuse_monotone, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +81,7 @@ class Linear(Learner):
             tails=float(params["tails"] or 0.0),
         )
         mean, deviation = _scale_of(rows) if job.task == "regression" else (0.0, 1.0)
-        with threadpool_limits(limits=job.threads, user_api="blas"):
+        with blas_threads(job.threads):
             sample = _sample(design, rows, job, mean, deviation)
             found = _search(design, sample, job, clock, mean, deviation, path=params["penalty"] == "path")
         return LinearModel(_additive(design, found, job, mean, deviation))

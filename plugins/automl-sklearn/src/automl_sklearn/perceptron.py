@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from automl_core import REGRESSION, TASKS, Candidate, Choice, Column, Float, Int, Job, Learner, Network, Scalar, Space
 from automl_sklearn.network import describe_inputs, evaluate, forward, read
-from automl_sklearn.rows import Clock, Rows, choose, refuse_monotone, take
+from automl_sklearn.rows import Clock, Rows, blas_threads, choose, refuse_monotone, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +29,11 @@ DEFAULTS: Mapping[str, Scalar] = {
     "sigma": 1.0,
     "levels": 30,
 }
+SMALL = 20_000  # rows above which it must show on one fold that it is worth its time
 MAX_ROWS = 100_000
 EPOCHS, FEWEST_EPOCHS = 200, 8
-VISITS = 3_000_000  # of rows, which bounds the epochs of larger tables
-BLIND_EPOCHS = 30  # without rows to watch
+VISITS = 1_000_000  # of rows, which bounds the epochs of larger tables: 3 s or so
+FEW = 100  # rows of which a tenth says nothing
 PATIENCE = 16  # epochs without an improvement on the watched rows
 KEPT = 0.8  # of the averaged weights in each epoch
 STRIDE = 8192  # rows between two looks at the clock
@@ -55,7 +55,7 @@ class PerceptronModel:
 
 
 class Perceptron(Learner):
-    """Adam on mini-batches, weights averaged over epochs, stopped on the valid rows.
+    """Adam on mini-batches, weights averaged over epochs, stopped on the valid rows, or on a tenth where there are none.
 
     One thread: products of a mini-batch are too small to share. The average over epochs (Polyak, Juditsky 1992) does
     what a falling learning rate would, which scikit-learn's Adam does not have.
@@ -71,6 +71,7 @@ class Perceptron(Learner):
                 "learning_rate": Float(3e-4, 0.01, log=True),
                 "alpha": Float(1e-5, 0.1, log=True),
                 "batch": Choice((64, 128, 256)),
+                "epochs": Int(FEWEST_EPOCHS, EPOCHS, log=True),
                 "cosines": Int(0, 8),
                 "sigma": Float(0.1, 5.0, log=True),
                 "levels": Int(5, 100, log=True),
@@ -78,7 +79,10 @@ class Perceptron(Learner):
         )
 
     def portfolio(self, task: str, rows: int, columns: Sequence[Column]) -> Sequence[Candidate]:
-        return () if any(column.monotone for column in columns) else (Candidate({}, rank=4),)
+        if any(column.monotone for column in columns):
+            return ()
+        patient: dict[str, Scalar] = {"units": 256, "learning_rate": 0.001, "epochs": EPOCHS}
+        return (Candidate({}, rank=4 if rows <= SMALL else 12), Candidate(patient, rank=35))
 
     def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
         return min(rows, MAX_ROWS) * (100 * columns + 16 * max(1, classes))
@@ -89,7 +93,7 @@ class Perceptron(Learner):
         refuse_monotone(job.data.columns, "sklearn.perceptron")
         rows, rng = take(job, limit=MAX_ROWS), np.random.default_rng(job.seed)
         shell = _shell(job, rows, params, rng)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with blas_threads(1):
             return PerceptronModel(_train(job, rows, shell, params, clock, rng))
 
 
@@ -115,15 +119,15 @@ def _train(
     job: Job, rows: Rows, shell: Network, params: Mapping[str, Scalar], clock: Clock, rng: np.random.Generator
 ) -> Network:
     regression = job.task == REGRESSION
-    inputs = read(shell, rows.values)
+    rows, watched = _part(job, rows, rng)
+    inputs, seen = read(shell, rows.values), read(shell, watched.values)
     target: NDArray[Any] = (rows.target - shell.base[0]) / shell.scale if regression else rows.labels
     estimator = _estimator(job, params, len(target))
     classes: dict[str, Any] = {} if regression else {"classes": np.arange(job.classes)}
-    watched = None if job.valid is None or not len(job.valid) else (read(shell, job.data.values[job.valid]), job.valid)
     average: list[NDArray[np.float64]] = []
     best, best_loss, best_epoch = shell, np.inf, 0
-    most = min(EPOCHS, max(FEWEST_EPOCHS, VISITS // len(target))) if watched else BLIND_EPOCHS
-    for epoch in range(most):
+    usual = min(EPOCHS, max(FEWEST_EPOCHS, VISITS // len(target)))
+    for epoch in range(int(params.get("epochs") or usual)):
         for part in np.array_split(rng.permutation(len(target)), math.ceil(len(target) / STRIDE)):
             weight = None if rows.weight is None else rows.weight[part]
             estimator.partial_fit(inputs[part], target[part], sample_weight=weight, **classes)
@@ -133,12 +137,22 @@ def _train(
                 break
         average = _add(average, [*estimator.coefs_, *estimator.intercepts_], epoch)
         network = _with_layers(shell, average)
-        loss = 0.0 if watched is None else _loss(job, network, *watched)
-        if loss < best_loss or watched is None:
+        loss = _loss(forward(network, seen), watched)
+        if loss < best_loss or not epoch:
             best, best_loss, best_epoch = network, loss, epoch
         if clock.left <= 0 or epoch - best_epoch >= PATIENCE:
             break
     return best
+
+
+def _part(job: Job, rows: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Return the rows to learn from and those to watch: the valid ones, else a tenth, else, of a few rows, the same."""
+    if job.valid is not None and len(job.valid):
+        return rows, Rows(job.data.values, job.data.target, job.data.weight).subset(job.valid)
+    if len(rows.target) < FEW:
+        return rows, rows
+    order = rng.permutation(len(rows.target))
+    return rows.subset(order[len(order) // 10 :]), rows.subset(order[: len(order) // 10])
 
 
 def _estimator(job: Job, params: Mapping[str, Scalar], rows: int) -> Any:
@@ -168,11 +182,10 @@ def _with_layers(shell: Network, average: Sequence[NDArray[np.float64]]) -> Netw
     return replace(shell, weights=narrow[: len(narrow) // 2], biases=narrow[len(narrow) // 2 :])
 
 
-def _loss(job: Job, network: Network, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
-    said, target = forward(network, inputs), job.data.target[rows]
-    weight = np.ones(len(rows)) if job.data.weight is None else job.data.weight[rows]
-    if job.task == REGRESSION:
-        losses = (said - target) ** 2
+def _loss(said: NDArray[np.float64], rows: Rows) -> float:
+    if said.ndim == 1:
+        losses = (said - rows.target) ** 2
     else:
-        losses = -np.log(np.maximum(said[np.arange(len(target)), target.astype(np.int64)], TINY))
+        losses = -np.log(np.maximum(said[np.arange(len(said)), rows.labels], TINY))
+    weight = np.ones(len(said)) if rows.weight is None else rows.weight
     return float(losses @ weight / max(float(weight.sum()), TINY))

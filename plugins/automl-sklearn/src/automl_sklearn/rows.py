@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from automl_core import Column, DataError, Job, Scalar
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from automl_core import Space
 
-__all__ = ["TRACE_WEIGHT", "Clock", "Rows", "choose", "refuse_monotone", "take"]
+__all__ = ["TRACE_WEIGHT", "Clock", "Rows", "blas_threads", "choose", "refuse_monotone", "take"]
 
 TRACE_WEIGHT = 1e-6  # of the row that stands for a class which the training rows lack, relative to the mean weight
 
@@ -35,6 +38,31 @@ class Rows:
 
     def subset(self, rows: NDArray[np.int64]) -> Rows:
         return Rows(self.values[rows], self.target[rows], None if self.weight is None else self.weight[rows])
+
+
+_lock = Lock()
+_inside = 0
+_limits: Any = None
+
+
+@contextmanager
+def blas_threads(count: int) -> Iterator[None]:
+    """Let products of matrices use `count` threads, or as many as a fit that overlaps asked for.
+
+    The number is the whole process's: did each fit put back what it found, the one that ends would lift another's limit.
+    """
+    global _inside, _limits
+    with _lock:
+        if not _inside:
+            _limits = threadpool_limits(limits=count, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _limits.restore_original_limits()
 
 
 class Clock:
