@@ -145,6 +145,7 @@ def compare(done: Studied) -> dict[str, float]:
         "no LightGBM": lambda m: m.trial.learner != "lightgbm",
         "no XGBoost": lambda m: m.trial.learner != "xgboost",
         "no CatBoost": lambda m: m.trial.learner != "catboost",
+        "no perceptron": lambda m: m.trial.learner != "sklearn.perceptron",
         "no scikit-learn": lambda m: not m.trial.learner.startswith("sklearn"),
     }
     for name, keep in subsets.items():
