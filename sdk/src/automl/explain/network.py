@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.explain.links import spread_rest
-from automl.predictor.derived import derive
-from automl.predictor.network import NetworkModel, _inputs
+from automl.predictor.network import NetworkModel, read_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,12 +54,12 @@ def explain_network(member: Opaque, network: Network, values: NDArray[np.float32
     """
     columns, derived = values.shape[1], len(member.derived)
     owners = players(member, columns)[_owners(network)]
-    start = _inputs(network, _read(member, np.full((1, columns), np.nan, dtype=np.float32)))
+    start = read_inputs(network, member.read(np.full((1, columns), np.nan, dtype=np.float32)))
     said = np.empty((len(values), columns + derived + 1, len(network.base)))
     step = _step(network, NODES)
     for first in range(0, len(values), step):
         rows = slice(first, first + step)
-        inputs = _inputs(network, _read(member, values[rows]))
+        inputs = read_inputs(network, member.read(values[rows]))
         said[rows] = _explain(network, start, inputs, owners, columns + derived, NODES)
     return said
 
@@ -72,18 +71,13 @@ def network_spread(network: Network) -> Floats:
     distance of the training rows, a tenth missing where there is a flag; codes c with a chance in proportion to 1 / (c + 1),
     as they come in falling order of frequency.
     """
-    start = _inputs(network, np.full((1, network.columns), np.nan, dtype=np.float32))
-    inputs, step = _inputs(network, _draw(network)), _step(network, DRAWN_NODES)
+    start = read_inputs(network, np.full((1, network.columns), np.nan, dtype=np.float32))
+    inputs, step = read_inputs(network, _draw(network)), _step(network, DRAWN_NODES)
     blocks = [
         _explain(network, start, inputs[first : first + step], _owners(network), network.columns, DRAWN_NODES)
         for first in range(0, DRAWN, step)
     ]
     return np.asarray(np.concatenate(blocks)[:, :-1].std(axis=0).sum(axis=1))
-
-
-def _read(member: Opaque, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    derived = (derive(item, values)[:, None] for item in member.derived)
-    return np.concatenate([values[:, member.keep], *derived], axis=1)
 
 
 def _owners(network: Network) -> NDArray[np.int_]:

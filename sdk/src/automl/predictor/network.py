@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NetworkModel", "network_from_arrays", "network_to_arrays"]
+__all__ = ["NetworkModel", "network_from_arrays", "network_to_arrays", "read_inputs"]
 
 Layers: TypeAlias = "list[tuple[NDArray[np.float64], NDArray[np.float64]]]"
 CHUNK = 4096  # rows at once, so that cosines and hidden units stay within some tens of MB
@@ -60,7 +60,7 @@ class NetworkModel:
 
 
 def _evaluate(network: Network, layers: Layers, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    hidden = _inputs(network, values)
+    hidden = read_inputs(network, values)
     for number, (weight, bias) in enumerate(layers):
         if number:
             hidden = _activate(network.activation, hidden)
@@ -75,7 +75,8 @@ def _evaluate(network: Network, layers: Layers, values: NDArray[np.float32]) -> 
     return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
-def _inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
+def read_inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what the first layer reads, float64 (rows, inputs)."""
     scaled = (values[:, network.source].astype(np.float64) - network.center) * network.factor
     numbers = np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
     cosines = np.cos(numbers[:, :, None] * network.frequency + network.phase)

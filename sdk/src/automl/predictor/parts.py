@@ -44,9 +44,12 @@ class Opaque:
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict encoded rows as `automl_core.Model.predict` does."""
-        read = values[:, self.keep]
+        return self.model.predict(self.read(values))
+
+    def read(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the model is given of encoded rows: the columns it keeps, and its derived ones."""
+        kept = values[:, self.keep]
         if self.derived:
-            read = np.concatenate(
-                [read, *(derive(item, values)[:, None] for item in self.derived)], axis=1, dtype=np.float32
-            )
-        return self.model.predict(np.ascontiguousarray(read))
+            derived = [derive(item, values)[:, None] for item in self.derived]
+            kept = np.concatenate([kept, *derived], axis=1, dtype=np.float32)
+        return np.ascontiguousarray(kept)
