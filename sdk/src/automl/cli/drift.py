@@ -93,6 +93,10 @@ def _show(versions: list[dict[str, Any]]) -> None:
         if (scored := told.get("performance")) is not None:
             score = "no labels" if scored["score"] is None else f"{scored['score']:.4f} of {scored['rows']} labels"
             click.echo(f"{scored['metric']}: {score}, held out {scored['baseline']:.4f}")
+        if (estimate := told.get("estimate")) is not None:
+            low, high = estimate["interval"]
+            doubt = f"; not to be trusted: {estimate['doubt']}" if estimate["doubt"] else ""
+            click.echo(f"accuracy without labels: {estimate['accuracy']:.4f}, {low:.4f} to {high:.4f}{doubt}")
         rows = [(f["name"], f["status"], f"{f['effect']:.3f}", f"{f['impact']:.3f}") for f in told.get("features", ())]
         if rows:
             click.echo(align(("FEATURE", "VERDICT", "EFFECT", "IMPACT"), rows))
