@@ -44,7 +44,7 @@ LINES = {
     },
     "mlflow": {"MLflow", "model"},  # a server that starts now could not resolve its alias
     "ray": {"Ray cluster"},
-    "dask": {"executor dask"},  # last, as each look for a scheduler that is not there takes ten seconds
+    "dask": {"executor dask", "Dask cluster"},  # last, as each look for a scheduler that is not there takes ten seconds
 }  # fmt: skip
 
 

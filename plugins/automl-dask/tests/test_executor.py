@@ -153,6 +153,19 @@ def test_lost_scheduler_is_an_error_of_every_future(tmp_path: Path) -> None:
             process.wait()
 
 
+@pytest.mark.parametrize(("memory", "state"), [("4GB", "ok"), ("500MB", "warning")])
+def test_cluster_is_judged_by_the_room_of_its_workers(memory: str, state: str) -> None:
+    with (
+        Cluster(workers=1, threads_per_worker=1, memory_limit=memory, as_default=False) as served,
+        DaskExecutor(Cluster(served.address, as_default=False)) as executor,
+    ):
+        (found,) = executor.diagnose()
+        (local,) = served.diagnose()
+    assert (found.check, found.state) == ("Dask cluster", state)
+    assert "1 workers, 1 threads" in found.said
+    assert (local.state, "this machine only" in local.said) == ("warning", True)
+
+
 def test_unreachable_scheduler_is_told_with_its_address() -> None:
     with pytest.raises(ComponentUnavailable, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
         build_executor(Context("dask", {"address": "tcp://127.0.0.1:9", "timeout": 1}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any, Self
 
 from dask import config
@@ -12,11 +13,14 @@ from distributed.deploy.spec import SpecCluster
 from distributed.deploy.subprocess import SubprocessWorker
 
 from automl_core import ComponentUnavailable
+from automl_core.diagnosis import FAILED, OK, WARNING, Finding
 
 __all__ = ["Cluster"]
 
 log = logging.getLogger("automl.dask")
 LOOPBACK = "127.0.0.1"
+CHECK, GIB = "Dask cluster", 2**30
+TASK = 3 * 500 * 10**6  # bytes that a task may take: a few partitions, the largest of which should have 500 MB
 DEATHS = 1  # a task is tried once more when its worker died, as on a machine that is taken away; then it is to blame
 
 
@@ -77,6 +81,26 @@ class Cluster:
 
     def _wait(self, workers: int, timeout: float) -> None:
         self.client.wait_for_workers(workers, timeout=timeout)
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Say whether this is a cluster, and whether its workers have room for partitions of the usual size."""
+        workers = list(self.client.scheduler_info(n_workers=-1)["workers"].values())
+        limits, threads = [worker["memory_limit"] or 0 for worker in workers], sum(w["nthreads"] for w in workers)
+        room = min((limit / worker["nthreads"] for limit, worker in zip(limits, workers, strict=True)), default=0.0)
+        said = f"{self.address}: {len(workers)} workers, {threads} threads, {sum(limits) / GIB:.1f} GiB"
+        if not workers:
+            yield Finding(CHECK, FAILED, f"{self.address} has no worker", f"dask worker {self.address}")
+        elif self._own is not None:
+            yield Finding(CHECK, WARNING, f"{said} of this machine only", "set plugins.dask.address, to use a cluster")
+        elif 0 in limits:
+            yield Finding(CHECK, WARNING, f"{said}; a worker may take all memory", "give workers a --memory-limit")
+        elif room < TASK:
+            remedy = f"fewer threads or more memory a worker: {TASK / GIB:.1f} GiB a thread; deploy/README.md#dask"
+            yield Finding(
+                CHECK, WARNING, f"{said}; {room / GIB:.1f} GiB a thread, too little for large partitions", remedy
+            )
+        else:
+            yield Finding(CHECK, OK, f"{said}, {room / GIB:.1f} GiB a thread")
 
     def close(self) -> None:
         """Disconnect, and end what was started here; may be called twice."""

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from automl_dask.tasks import SharedValue, call, pack, unpack
 if TYPE_CHECKING:
     from distributed import Future as DaskFuture
 
+    from automl_core.diagnosis import Finding
     from automl_dask.cluster import Cluster
 
 __all__ = ["DaskExecutor"]
@@ -103,6 +104,9 @@ class DaskExecutor(Executor):
             packed, shares = pack((fn, args))
             calls.append((packed, [self._place(shared) for shared in shares]))
         return start_gang(self._client, calls)
+
+    def diagnose(self) -> Iterator[Finding]:
+        return self._cluster.diagnose()
 
     def close(self) -> None:
         with self._lock:

@@ -56,7 +56,12 @@ def _check(asked: Asked, kind: str, word: str) -> Iterator[Finding]:
     try:
         built = asked.plugins.build_all(kind, [word])
     except AutoMLError as error:
-        yield Finding(name, FAILED, str(error), f"See `automl plugins` and `automl plugins {word.partition('.')[0]}`.")
+        plugin = word.partition(".")[0]
+        remedy = f"See `automl plugins` and `automl plugins {plugin}`."
+        yield Finding(name, FAILED, str(error), remedy)
+        for line, (choices, _) in WANTED.items():  # of the guide, where it stands for that part
+            if choices.get(kind) == plugin and line.endswith("cluster"):
+                yield Finding(line, FAILED, str(error), remedy)
         return
     try:
         for full, component in built.items():
