@@ -112,3 +112,40 @@ def test_expressions_of_dashboards_parse(dashboard: Path, tmp_path: Path) -> Non
     path = tmp_path / "rules.json"  # YAML in its JSON form
     path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
     promtool("check", "rules", str(path))
+
+
+# The queries of the production guide, which the dashboard draws for a model that is chosen.
+GUIDE = (
+    "rate(automl_requests_total[5m])",
+    "rate(automl_errors_total[5m])",
+    "histogram_quantile(0.99, sum by (le) (rate(automl_request_latency_seconds_bucket[5m])))",
+    "rate(automl_cache_hits_total[5m])",
+    "rate(automl_cache_misses_total[5m])",
+    "automl_model_score",
+)
+
+
+def test_dashboard_draws_what_the_guide_asks_for() -> None:
+    drawn = " ".join(expressions(DEPLOY / "grafana/dashboards/automl.json")).replace('{model=~"$model"}', "")
+    assert [query for query in GUIDE if query not in drawn] == []
+
+
+def test_grafana_finds_its_dashboards_and_data() -> None:
+    provisioning = DEPLOY / "grafana/provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/automl.yaml").read_text())["providers"]
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())["datasources"]
+    volumes = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["grafana"]["volumes"]
+    mounted = {item["target"]: item["source"] for item in volumes}
+    assert list((DEPLOY / mounted[provider["options"]["path"]]).glob("*.json")) == DASHBOARDS
+    assert (DEPLOY / mounted["/etc/grafana/provisioning"]).resolve() == provisioning.resolve()
+    for dashboard in DASHBOARDS:
+        body = json.loads(dashboard.read_text())
+        wanted = {
+            target["datasource"]["uid"]
+            for panel in body["panels"]
+            for target in panel["targets"]
+            if "datasource" in target
+        }
+        (variable,) = (one for one in body["templating"]["list"] if one["type"] == "datasource")
+        assert wanted <= {source["uid"], f"${{{variable['name']}}}"}
+        assert variable["query"] == source["type"]

@@ -13,6 +13,7 @@ from deployment import need
 from served import fit_buyers, make_buyers, serving
 
 from automl.serving.api import create_app
+from automl_core.settings import load_settings
 
 pytest.importorskip("automl_starlette")
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -124,14 +125,34 @@ def test_card_shows_the_model(visit, server) -> None:
 
 def test_charts_follow_requests(visit, server) -> None:
     page = visit(server)
-    rate = page.locator(".chart", has_text="Rows / s").locator("b")
-    rate.wait_for()
+    charts = {
+        name: page.locator(".chart", has_text=name).locator("b")
+        for name in ("Requests / s", "Rows / s", "Mean latency, µs", "Cache hits, %")
+    }
+    charts["Rows / s"].wait_for()
+    rising = set(charts)
     for _ in range(60):
-        server.post("/predict", json=[{"age": 30, "income": 1, "city": "Oslo"}] * 100)
-        if rate.inner_text() != "0":
+        for _ in range(20):
+            server.post("/predict", json={"age": 30, "income": 1, "city": "Oslo"})  # known after the first
+        rising -= {name for name in rising if charts[name].inner_text() != "0"}
+        if not rising:
             break
-        page.wait_for_timeout(500)
-    assert float(rate.inner_text()) > 0
+        page.wait_for_timeout(200)
+    assert rising == set()
+
+
+def test_drift_is_shown_with_its_feature(visit, model) -> None:
+    pytest.importorskip("automl_drift")
+    watched = load_settings(monitors=("drift",), plugins={"drift": {"interval": 0.1}})
+    with serving(create_app(model, settings=watched)) as client:
+        page = visit(client)
+        rows = [{"age": 30 + i % 9, "income": 150.0 + i % 7, "city": "Oslo"} for i in range(500)]
+        for _ in range(10):
+            client.post("/predict", json=rows)
+        page.locator("#charts .told", has_text="drift").wait_for()
+        named = page.locator("#charts .bar", has_text="income")
+        named.wait_for()
+        assert "drift" in named.inner_text()
 
 
 def test_error_is_shown_where_the_answer_would_be(visit, server) -> None:
