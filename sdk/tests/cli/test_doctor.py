@@ -208,3 +208,15 @@ def test_old_backup_is_a_doubt_and_a_damaged_one_fails(run, saved: Path, monkeyp
 def test_backup_that_is_not_there_fails_and_none_named_is_not_configured(run, tmp_path: Path) -> None:
     assert diagnose(run, "--for", "serving", "--backup", str(tmp_path / "none"))[1]["backup"]["state"] == "failed"
     assert diagnose(run, "--for", "serving")[1]["backup"]["state"] == "not configured"
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, "not configured"),
+        ({"AUTOML_LISTENERS": "retrain"}, "warning"),
+        ({"AUTOML_LISTENERS": "retrain", "AUTOML_PLUGINS__RETRAIN__LEDGER": "rows.sqlite"}, "ok"),
+    ],
+)
+def test_retraining_by_alerts_counts_as_retraining(run, told: dict[str, str], state: str) -> None:
+    assert diagnose(run, "--for", "training", **told)[1]["retraining"]["state"] == state

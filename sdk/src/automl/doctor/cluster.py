@@ -24,8 +24,12 @@ SECONDS = 20
 def check_cluster(asked: Asked) -> Iterator[Finding]:
     """Ask Kubernetes by kubectl, with the rights of whoever runs this."""
     if not asked.namespace:
+        listening = _listening(asked)
         for check in ("load balancer", "autoscaling", "disruptions", "retraining"):
-            yield Finding(check, ABSENT, "no namespace is given", "automl doctor --namespace automl")
+            if check == "retraining" and listening is not None:
+                yield listening
+            else:
+                yield Finding(check, ABSENT, "no namespace is given", "automl doctor --namespace automl")
         return
     if shutil.which("kubectl") is None:
         yield Finding("Kubernetes", FAILED, "kubectl is not installed", "Install it, and a kubeconfig that may read.")
@@ -38,6 +42,20 @@ def check_cluster(asked: Asked) -> Iterator[Finding]:
     yield _scaling(found)
     yield _disruptions(found)
     yield _retraining(found)
+
+
+def _listening(asked: Asked) -> Finding | None:
+    """Return what is to be said of retraining that alerts start, without a schedule; None where nothing listens."""
+    if "retrain" not in asked.settings.listeners:
+        return None
+    from automl.retrain.settings import RetrainSettings
+    from automl_core.settings import validate_block
+
+    told = validate_block("retrain", RetrainSettings, asked.settings.plugins.get("retrain", {}))
+    if not told.ledger and not told.recent:
+        said = "the listener retrain has no rows with their truth to learn from"
+        return Finding("retraining", WARNING, said, "AUTOML_PLUGINS__RETRAIN__LEDGER, or ..._RECENT")
+    return Finding("retraining", OK, f"at alerts of {', '.join(told.alerts)}, by the listener retrain")
 
 
 def _read(namespace: str) -> tuple[list[dict[str, Any]], str]:
