@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,18 @@ def test_long_value_is_cut(tracker: MLflowTracker) -> None:
     long = Trial(0, "linear", {"text": "数" * 10_000}).with_result(TrialState.FAILED, error="e" * 10_000)
     found = children(tracker, record(tracker, long))[0]
     assert (len(found.data.params["text"]), len(found.data.tags["automl.error"])) == (6000, 8000)
+
+
+def test_text_that_a_database_lacks_is_told_otherwise(tracker: MLflowTracker) -> None:
+    tracker.start(replace(STUDY, target="a\0b\ud800" + "x" * 1000))  # PostgreSQL refuses all three, SQLite one
+    tracker.log(Trial(0, "linear", {"text": "\0\udc80"}).with_result(TrialState.FAILED, error="e\0\ud800"))
+    tracker.finish()
+    assert tracker.flush() == (3, 0)
+    (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert parent.info.run_name == "a\ufffdb?" + "x" * 246
+    assert parent.inputs.dataset_inputs[0].dataset.name == "a\ufffdb?" + "x" * 496
+    (child,) = children(tracker, parent).values()
+    assert (child.data.params["text"], child.data.tags["automl.error"]) == ("\ufffd?", "e\ufffd?")
 
 
 def test_more_parameters_than_one_request_takes(tracker: MLflowTracker) -> None:

@@ -1,4 +1,4 @@
-"""What MLflow takes: names, lengths and numbers of entries (mlflow/utils/validation.py)."""
+"""What MLflow takes: names, lengths and numbers of entries (mlflow/utils/validation.py), and text of any database behind it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["log_all", "milliseconds", "to_tags"]
+__all__ = ["DATASET", "NAME", "log_all", "milliseconds", "to_tags", "to_text"]
 
+NAME, DATASET = 250, 500
 KEY, PARAM, TAG, BATCH = 250, 6000, 8000, 100
 log = logging.getLogger("automl.mlflow")
 
@@ -39,7 +40,7 @@ def log_all(
     at = milliseconds(time)
     numbers = [Metric(_key(k), float(v), at, step) for k, v in given.items() if v is not None and math.isfinite(v)]
     odd = sorted(f"{k}={v}" for k, v in given.items() if v is not None and not math.isfinite(v))
-    words = {(key := _key(name)): Param(key, str(value)[:PARAM]) for name, value in (params or {}).items()}
+    words = {(key := _key(name)): Param(key, to_text(value, PARAM)) for name, value in (params or {}).items()}
     marks = to_tags({**(tags or {}), **({"automl.not_finite": ", ".join(odd)} if odd else {})})
     settings, labels = list(words.values()), [RunTag(name, value) for name, value in marks.items()]
     for start in range(0, max(len(numbers), len(settings), len(labels)), BATCH):
@@ -49,7 +50,12 @@ def log_all(
 
 def to_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     """Return tags within the limits; those that are None are left out."""
-    return {_key(name): str(value)[:TAG] for name, value in tags.items() if value is not None}
+    return {_key(name): to_text(value, TAG) for name, value in tags.items() if value is not None}
+
+
+def to_text(value: Any, length: int) -> str:
+    """Return text, cut, that any database takes: PostgreSQL has no NUL, and none half a surrogate pair."""
+    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:length]
 
 
 def milliseconds(seconds: float) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from automl_core import ComponentUnavailable, Study, Trial, TrialState, decode
 from automl_mlflow.connection import Refused
 from automl_mlflow.flavour import MODEL_SUFFIX, write_model
-from automl_mlflow.limits import log_all, milliseconds, to_tags
+from automl_mlflow.limits import DATASET, NAME, log_all, milliseconds, to_tags, to_text
 from automl_mlflow.report import write_report
 from automl_mlflow.spool import leftovers
 
@@ -115,7 +115,7 @@ class Sender:
     def _run(self, line: Line, experiment: str, name: str, started: float, tags: dict[str, Any]) -> str:
         """Return the run of a record, which is made once, however often it takes to send the rest of the record."""
         if line.number not in self.spool.made:
-            run = self.client.create_run(experiment, milliseconds(started), to_tags(tags), name)
+            run = self.client.create_run(experiment, milliseconds(started), to_tags(tags), to_text(name, NAME))
             self.spool.mark(line.number, str(run.info.run_id), whole=False)
         return self.spool.made[line.number]
 
@@ -126,7 +126,7 @@ class Sender:
         digest = str(study.settings.get("data", study.id))[:36]
         profile = json.dumps({"num_rows": study.rows, "num_elements": study.rows * study.columns})
         source = json.dumps({"target": study.target})
-        inputs = [DatasetInput(Dataset(study.target[:500], digest, "automl", source, None, profile))]
+        inputs = [DatasetInput(Dataset(to_text(study.target, DATASET), digest, "automl", source, None, profile))]
         try:
             self.client.log_inputs(run, inputs)
         except MlflowException as error:
