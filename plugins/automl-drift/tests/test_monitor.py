@@ -169,6 +169,24 @@ def test_failing_listener_of_alerts_costs_nothing() -> None:
         assert monitor.reports()["m", "1"].status == "drift"
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["one worker", "of several"])
+def test_dropped_events_are_counted_by_all_workers(shared: bool, tmp_path: Path) -> None:
+    if shared:
+        (tmp_path / "1.dropped").write_text("2")  # by a worker that is dead
+    directory = str(tmp_path) if shared else ""
+    with DriftMonitor(interval=60, queue=3, directory=directory) as monitor:
+        announce(monitor)
+        monitor.flush()
+        assert f"automl_drift_dropped_events_total {2 * shared}\n" in monitor.expose()[1].decode()
+        for _ in range(8):
+            monitor.emit(Event("prediction", 0.0, {"model": "m", "version": "1"}))
+        monitor.flush()
+        text = monitor.expose()[1].decode()
+    assert f"automl_drift_dropped_events_total {5 + 2 * shared}\n" in text
+    families = {family.name: family.type for family in parser.text_string_to_metric_families(text)}
+    assert families["automl_drift_dropped_events"] == "counter"
+
+
 WORKER = """
 import sys, time, json
 from automl_core import Event

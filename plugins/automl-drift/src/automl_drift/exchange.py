@@ -15,7 +15,7 @@ import numpy as np
 
 from automl_drift.profile import Counts
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "dropped_by_all", "write_dropped"]
 
 MOST_WAITING = 1000  # files of losses, where nobody leads
 
@@ -125,9 +125,24 @@ class Exchange:
             self._lock = None
 
     def _write(self, path: Path, body: dict[str, Any] | list[float]) -> None:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-        temporary.write_text(json.dumps(body), encoding="ascii")
-        temporary.replace(path)
+        _write(path, body)
+
+
+def write_dropped(directory: Path, dropped: int) -> None:
+    """Tell the other workers of a server how many events this one dropped so far."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / f"{os.getpid()}.dropped", dropped)
+
+
+def dropped_by_all(directory: Path) -> int:
+    """Return how many events all workers dropped, dead ones included: a counter must not fall."""
+    return sum(int(path.read_text(encoding="ascii")) for path in directory.glob("*.dropped"))
+
+
+def _write(path: Path, body: Any) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    temporary.write_text(json.dumps(body), encoding="ascii")
+    temporary.replace(path)
 
 
 def _less(now: list[int], before: list[int] | None) -> Counts:

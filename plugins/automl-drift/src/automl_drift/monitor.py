@@ -15,7 +15,7 @@ from typing import Any
 
 from automl_core import Event, Monitor
 from automl_core.errors import AutoMLError, DataError
-from automl_drift.exchange import Exchange
+from automl_drift.exchange import Exchange, dropped_by_all, write_dropped
 from automl_drift.expected import CERTAINTY, Expected
 from automl_drift.performance import METRICS
 from automl_drift.profile import profiles_of_schema
@@ -27,6 +27,7 @@ from automl_drift.watched import Watched
 __all__ = ["PREDICTION", "DriftMonitor"]
 
 MOST_VERSIONS = 16  # the oldest are forgotten
+DROPPED = "automl_drift_dropped_events_total"
 PATIENCE = 30.0  # seconds that `close` waits for what is due
 log = logging.getLogger("automl.drift")
 
@@ -80,7 +81,7 @@ class DriftMonitor(Monitor):
             "label": self._label,
             "retired": self._retire,
         }
-        self.dropped = 0
+        self.dropped = self._told_dropped = 0
         self.on_event: Callable[[Event], None] | None = None
         self.repeat = repeat
         self._told: dict[tuple[str, str, str], float] = {}
@@ -115,7 +116,12 @@ class DriftMonitor(Monitor):
         """Return metrics in Prometheus's text format; the same from every worker of one directory."""
         with self._lock:
             parts = [model.text() for _, model in sorted(self._models.items())]
-        body = "\n".join(_grouped([line for part in parts for line in part.splitlines()]))
+        lines = _grouped([line for part in parts for line in part.splitlines()])
+        dropped = self.dropped if self._directory is None else dropped_by_all(self._directory)
+        if lines or dropped:
+            lines += [f"# HELP {DROPPED} Events that could not be read, or came too fast.", f"# TYPE {DROPPED} counter"]
+            lines.append(f"{DROPPED} {dropped}")
+        body = "\n".join(lines)
         return "text/plain; version=0.0.4; charset=utf-8", f"{body}\n".encode() if body else b""
 
     def flush(self) -> None:
@@ -131,8 +137,19 @@ class DriftMonitor(Monitor):
                 except (AutoMLError, OSError, ValueError) as error:
                     log.warning("drift of model %r cannot be brought up to date: %s", model.name, error)
                 found += self._changes(key, model, labelled)
+            self._tell_dropped()
         for event in found:
             self._tell(event)
+
+    def _tell_dropped(self) -> None:
+        if self._directory is None or self.dropped == self._told_dropped:
+            return
+        try:
+            write_dropped(self._directory, self.dropped)
+        except OSError as error:
+            log.warning("%d dropped events cannot be told of: %s", self.dropped, error)
+        else:
+            self._told_dropped = self.dropped
 
     def close(self) -> None:
         if self._stop.is_set():
