@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -85,6 +84,7 @@ class Application:
             "/explain": self._explain,
             LABELS: self._label,
         }
+        self._arrow = False  # whether what reads it is loaded
         self._prefix, self._numbers = os.urandom(6).hex().encode(), count()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -192,8 +192,9 @@ class Application:
         name, version, key = _which(request)
         served = self.service.find(name, version, key=key)
         kind, accept = headers.get(b"content-type", b""), headers.get(b"accept", b"")
-        if "pyarrow" not in sys.modules and (ARROW in kind or ARROW in accept):
+        if not self._arrow and (ARROW in kind or ARROW in accept):
             await asyncio.to_thread(load_arrow)  # other requests do not wait for it
+            self._arrow = True
         data = decode(request.body, kind, served.model.names)
         answer = self._begin(data, served, request.id)
         if isinstance(answer, Future):
