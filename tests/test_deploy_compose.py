@@ -36,6 +36,13 @@ def test_services_are_the_guide_s() -> None:
     assert SERVICES["api"]["deploy"] == {"replicas": 4, "resources": {"limits": {"cpus": "2", "memory": "4G"}}}
 
 
+def test_clusters_are_profiles_and_all_else_starts_by_itself() -> None:
+    chosen = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert chosen == {
+        "ray-head": ["ray"], "ray-worker": ["ray"], "dask-scheduler": ["dask"], "dask-worker": ["dask"],
+    }  # fmt: skip
+
+
 @every_service
 def test_service_is_closed(name: str) -> None:
     if name in ENDING:

@@ -296,6 +296,17 @@ def test_pod_has_time_to_end(objects) -> None:
     assert waits + drain + grace < spec["terminationGracePeriodSeconds"]
 
 
+def test_pods_are_spread_and_never_drained_together(objects) -> None:
+    spec = one(objects, "Deployment", "automl-api")["spec"]
+    labels = spec["selector"]["matchLabels"]
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert {item["topologyKey"] for item in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    assert all(item["labelSelector"]["matchLabels"] == labels for item in spread)
+    budget = one(objects, "PodDisruptionBudget", "automl-api")["spec"]
+    assert (budget["selector"]["matchLabels"], budget["maxUnavailable"]) == (labels, "10%")
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
 def test_variables_are_settings(objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     containers = [(name, container) for name, spec in pods(objects) for container in spec["containers"]]
