@@ -161,7 +161,11 @@ def _network(network: Network, values: NDArray[np.float32]) -> NDArray[np.float6
     scaled = (numbers - network.center) * network.factor
     squashed = np.where(np.isnan(numbers), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
     cosines = np.cos(squashed[:, :, None] * network.frequency.astype(np.float64) + network.phase.astype(np.float64))
-    parts = [squashed, np.isnan(values[:, network.flags]).astype(np.float64), cosines.reshape(len(values), network.frequency.size)]
+    parts = [
+        squashed,
+        np.isnan(values[:, network.flags]).astype(np.float64),
+        cosines.reshape(len(values), network.frequency.size),
+    ]
     for column, start, width, levels in zip(
         network.categories, network.start, network.width, network.levels, strict=True
     ):

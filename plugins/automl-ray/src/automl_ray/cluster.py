@@ -25,7 +25,12 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it will do in future; else it warns
 }
 # What Ray says of a process of its own that ended while it started, in words as it has no class for it.
-_STARTING = ("timed out during startup", "Starting Ray client server failed", "Proxy failed to Connect to backend", "zombie")
+_STARTING = (
+    "timed out during startup",
+    "Starting Ray client server failed",
+    "Proxy failed to Connect to backend",
+    "zombie",
+)
 STARTS = 3
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _lock = threading.Lock()
