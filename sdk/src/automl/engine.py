@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 import time as clocks
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from automl.arguments import ARGUMENTS, check_arguments, count_threads
 from automl.metrics import resolve_metric
 from automl.origin import describe_origin
 from automl.several.model import MultiModel, open_once, page_names
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AutoML"]
 
-QUALITIES = ("fast", "balanced", "best")
-# What a model remembers of how it was asked for.
-ARGUMENTS = ("time_limit", "metric", "task", "seed", "quality", "max_trials", "predict_time_limit", "folds", "monotone")
 log = logging.getLogger("automl")
 
 
@@ -128,6 +125,7 @@ class AutoML:
         sample_weight: Any = None,
         groups: Any = None,
         time: Any = None,
+        unlabelled: Any = None,
         warm_start: AutoML | Model | MultiModel | None = None,
     ) -> AutoML:
         """Search for the best model.
@@ -141,6 +139,10 @@ class AutoML:
             sample_weight: non-negative numbers of shape (rows,), or a column's name.
             groups: of shape (rows,), or a column's name: rows of one group are never on both sides of a split.
             time: of shape (rows,), or a column's name: models are judged by rows later than those they learned from.
+            unlabelled: more rows, anything that `data` may be and memory holds, whose target is not known: after half of
+                the search the best configurations learn from these, too, with labels that the models so far give
+                them; they join the ensemble where that pays out of fold on the labelled rows, as
+                `model_.info["unlabelled"]` tells. Not with groups or time.
             warm_start: an earlier model of the same task, whose members are fitted first, on this data: where more rows
                 came in, the search goes on from what it found before.
 
@@ -152,8 +154,8 @@ class AutoML:
         from automl.several.fit import ask_several
 
         clock = Clock(self.time_limit, clocks.monotonic() - self.spent)
-        self._check()
-        given = {"sample_weight": sample_weight, "groups": groups, "time": time}
+        check_arguments(self)
+        given = {"sample_weight": sample_weight, "groups": groups, "time": time, "unlabelled": unlabelled}
         self._forget()
         if (names := ask_several(y, target)) is not None:
             return self._fit_several(data, y, names, given, warm_start, clock)
@@ -174,11 +176,13 @@ class AutoML:
         warm_start: AutoML | Model | None,
         clock: Clock,
     ) -> AutoML:
-        plugins = Plugins(self._settings(), threads=self._threads())
+        given = dict(given)
+        unlabelled = given.pop("unlabelled")
+        plugins = Plugins(self._settings(), threads=count_threads(self.n_jobs))
         for number, listener in enumerate(self.listeners):
             plugins.listen(listener, f"{type(listener).__name__}-{number}")
         from automl.large.fit import finish_large, sample_large, search_clock, survey_large
-        from automl.prepare import prepare, to_model
+        from automl.prepare import prepare, to_model, with_unlabelled
         from automl.study.run import run_study
         from automl.tracking.files import write_files
 
@@ -197,9 +201,13 @@ class AutoML:
         searching = clock if survey is None else search_clock(clock, survey)
         if survey is not None:
             table = sample_large(self, survey, table, plugins, given=given, clock=searching)
+        if unlabelled is not None:
+            if survey is not None:
+                raise DataError("unlabelled rows need the table in memory: raise memory_limit, or fit on a sample.")
+            table = with_unlabelled(table, self.opened(unlabelled, plugins), given=given, metric=self.metric)
         problem = self._problem(table, warm_start)
         outcome = run_study(
-            problem, plugins, searching, threads=self._threads(), optimizer=self.optimizer,
+            problem, plugins, searching, threads=plugins.threads, optimizer=self.optimizer,
             files=partial(write_files, table),
         )  # fmt: skip
         self.study_: Study = outcome.study
@@ -254,20 +262,9 @@ class AutoML:
             time=table.time,
             start=() if warm_start is None else members_of(warm_start, table.coder.task),
             curve=table.curve,
+            unlabelled=table.unlabelled,
             **asked,
         )
-
-    def _check(self) -> None:
-        if self.quality not in QUALITIES:
-            raise SettingsError(f"quality is {self.quality!r}; it must be one of {', '.join(QUALITIES)}.")
-        if self.time_limit is None and self.max_trials is None:
-            raise SettingsError("without a time_limit, max_trials must say how many configurations to fit.")
-        if self.held_out_rows < 0:
-            raise SettingsError(f"held_out_rows is {self.held_out_rows!r}; it must be a number of rows, or 0 for none.")
-        for name in ("time_limit", "max_trials", "predict_time_limit", "folds", "memory_limit"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise SettingsError(f"{name} is {value!r}; it must be greater than 0.")
 
     def _settings(self) -> Settings:
         from automl_core.settings import load_settings
@@ -295,13 +292,6 @@ class AutoML:
     def host(self) -> Plugins:
         """Return the plugins of the last fit, or those that the settings name."""
         return self._plugins if hasattr(self, "_plugins") else Plugins(self._settings())
-
-    def _threads(self) -> int:
-        if self.n_jobs is None or self.n_jobs == -1:
-            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if self.n_jobs < 1:
-            raise SettingsError(f"n_jobs is {self.n_jobs}; it must be at least 1, or -1 for all cores.")
-        return self.n_jobs
 
     def distill(self, data: Any, y: Any = None, **arguments: Any) -> AutoML:
         """Fit a small, fast engine that imitates this one by what it said out of fold; see `Model.distill`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.encoder import Encoder
-from automl.model import Model
+from automl.metrics import pinball_level, resolve_metric
+from automl.model import Model, in_batches
 from automl.predictor import Predictor
 from automl.report.evidence import Evidence, mark_rows, sample_rows
 from automl.schema import Schema, describe
@@ -25,9 +27,14 @@ if TYPE_CHECKING:
 
     from automl.study.problem import Outcome
 
-__all__ = ["Prepared", "prepare", "to_model"]
+__all__ = ["Prepared", "prepare", "to_model", "with_unlabelled"]
 
 MIN_ROWS = 2
+ORDERED = {
+    "groups": "which group they are of is not known, so that those of a judging group could be learned from",
+    "time": "when they are from is not known, so that later ones than those that judge could be learned from",
+}
+log = logging.getLogger("automl")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +44,7 @@ class Prepared:
     Attributes:
         groups: int64 (rows,) or None. time: anything sortable (rows,) or None.
         table: the rows that are learned from, without the target.
+        unlabelled: float32 (rows, columns), more rows, encoded as `data` is.
         curve: how many rows of a larger table the search needs, see `automl.large.curve`; empty where nobody asked.
     """
 
@@ -48,6 +56,7 @@ class Prepared:
     time: NDArray[Any] | None
     table: pa.Table
     curve: Mapping[str, Any] = field(default_factory=dict)
+    unlabelled: NDArray[np.float32] | None = None
 
 
 def prepare(
@@ -101,6 +110,33 @@ def prepare(
         time=beside.get("time"),
         table=table,
     )
+
+
+def with_unlabelled(prepared: Prepared, more: Any, *, given: Mapping[str, Any], metric: Any) -> Prepared:
+    """Return the table with more rows, whose target is not known; one that they have is ignored, with a warning.
+
+    Args:
+        more: anything that `open_table` takes. given: as for `prepare`. metric: as for `AutoML`.
+
+    Raises:
+        DataError: they have no row, or lack a column that is learned from; or groups, a time or a quantile as the metric
+            leave no way to learn from them.
+    """
+    for name, why in ORDERED.items():
+        if given.get(name) is not None:
+            raise DataError(f"unlabelled rows cannot be used with {name}: {why}.")
+    if pinball_level(name := resolve_metric(metric, prepared.coder.task).name) is not None:
+        raise DataError(f"unlabelled rows cannot be used with {name}: a quantile is no value to learn from.")
+    if in_batches(more) is not None:
+        raise DataError("the unlabelled rows do not fit in memory, which is not supported: give a sample of them.")
+    try:
+        table = open_table(more)
+        values = prepared.encoder.encode(table)
+    except DataError as error:
+        raise DataError(f"unlabelled: {error}") from error
+    if prepared.coder.name in table.column_names:
+        log.warning("the unlabelled rows have the column %r, the target: it is ignored", prepared.coder.name)
+    return replace(prepared, unlabelled=values)
 
 
 def _constrain(encoder: Encoder, monotone: Mapping[str, int], task: str) -> tuple[Column, ...]:
@@ -190,6 +226,7 @@ def to_model(prepared: Prepared, outcome: Outcome) -> Model:
             "warnings": [*coder.notes, *outcome.warnings],
             "notes": [*dropped, *notes],
             **({"sample_curve": dict(prepared.curve)} if prepared.curve else {}),
+            **({"unlabelled": dict(outcome.unlabelled)} if outcome.unlabelled else {}),
         },
         evidence=_evidence(prepared, outcome),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from automl.study.members import Proposal
+from automl.study.views import PSEUDO
 from automl_core import Candidate, DataError
 
 if TYPE_CHECKING:
@@ -27,6 +28,6 @@ def members_of(earlier: Any, task: str) -> tuple[Proposal, ...]:
         raise DataError(f"warm_start is a model of a {model.task} task, and this is a {task} task.")
     rows = sorted((row for row in model.leaderboard()[1:] if row["weight"]), key=lambda row: -row["weight"])
     return tuple(
-        Proposal(row["learner"], Candidate(dict(row["params"]), place / len(rows), row["view"]))
+        Proposal(row["learner"], Candidate(dict(row["params"]), place / len(rows), row["view"].removesuffix(PSEUDO)))
         for place, row in enumerate(rows)
     )

@@ -33,6 +33,7 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
         "automl fit 'parts/*.parquet' --target price --metric mae --time-limit 600",
         "automl fit train.csv --target y --holdout test.csv --report report.html",
         "automl fit data.csv --target price --target sold --time-limit 600",
+        "automl fit few.csv --target y --unlabelled many.csv",
         "automl fit train.csv --target y --learners lightgbm,sklearn --quiet --json",
     ],
 )
@@ -60,6 +61,7 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--executor", help="Where trials run, such as threads, processes.")
 @click.option("--storage", help="Where the journal is kept: a name, or a URI such as s3://bucket/folder.")
 @click.option("--learners", callback=_words, help="Families to fit, separated by commas.")
+@click.option("--unlabelled", type=click.Path(), help="More rows, without the target, to learn from if that pays.")
 @click.option("--warm-start", type=click.Path(), help="A saved model of the same task, whose members are fitted first.")
 @click.option("--holdout", type=click.Path(), help="More data with the target, to score the model on.")
 @click.option(
@@ -71,18 +73,22 @@ def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @json_option
 def fit(
     data: str, targets: tuple[str, ...], out: str, holdout: str | None, report: str | None, quiet: bool, as_json: bool,
-    executor: str | None, storage: str | None, learners: tuple[str, ...] | None, warm_start: str | None, **options: Any,
+    executor: str | None, storage: str | None, learners: tuple[str, ...] | None, warm_start: str | None,
+    unlabelled: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Find the best model for DATA and save it; of several targets one model each, in one file.
 
     DATA is a path, glob or URI of CSV, Parquet, Arrow IPC or JSON lines.
     """
     from automl.several.model import page_names
+    from automl.study.pseudo import tell_unlabelled
 
     started = time.monotonic()
     target: Any = targets[0] if len(targets) == 1 else list(targets)
     settings = {"executor": executor, "storage": storage, "learners": learners}
-    model = search_for_model(data, target=target, quiet=quiet, settings=settings, warm_start=warm_start, **options)
+    model = search_for_model(
+        data, target=target, quiet=quiet, settings=settings, warm_start=warm_start, unlabelled=unlabelled, **options
+    )
     model.save(out)
     score = None if holdout is None else model.score(holdout)
     seconds = time.monotonic() - started
@@ -97,6 +103,9 @@ def fit(
     click.echo(_short(model.leaderboard(), out))
     if getattr(model.model_, "info", {}).get("held_out_rows"):
         click.echo(f"\n{_held_out(model.model_)}")
+    for name, one in getattr(model.model_, "models", {"": model.model_}).items():
+        if told := one.info.get("unlabelled"):
+            click.echo(f"\n{name + ': ' if name else ''}{tell_unlabelled(told, one.metric)}")
     for name, one, value in _scores(model, score):
         click.echo(f"\n{one.metric}{name} on {holdout}: {value:.5f}")
     if report is not None:
@@ -111,9 +120,8 @@ def _told(model: AutoML, target: Any, score: Any) -> dict[str, Any]:
     if isinstance(target, str):
         told = {"task": model.model_.task, "target": target, "metric": model.study_.metric, "holdout_score": score}
         info = model.model_.info
-        return told | {
-            name: info[name] for name in ("scores", "fates", "held_out_rows") if "fates" in info and name in info
-        }
+        names = (("scores", "fates", "held_out_rows") if "fates" in info else ()) + ("unlabelled",)
+        return told | {name: info[name] for name in names if name in info}
     scores = score or {}
     told = {
         name: {"task": one.task, "metric": one.metric, "holdout_score": scores.get(name)}
@@ -149,6 +157,7 @@ def search_for_model(
     quiet: bool,
     settings: dict[str, Any],
     warm_start: str | None = None,
+    unlabelled: str | None = None,
     **options: Any,
 ) -> AutoML:
     """Fit with progress on stderr; the first Ctrl-C keeps the best model so far."""
@@ -165,7 +174,7 @@ def search_for_model(
         listeners = [] if listener is None else [listener]
         automl = AutoML(settings=loaded, listeners=listeners, **options)
         automl.spent = time.monotonic() - began
-        automl.fit(data, target=target, warm_start=earlier)
+        automl.fit(data, target=target, unlabelled=unlabelled, warm_start=earlier)
     boards = getattr(automl, "engines_", {"": automl})
     for name in [name for name, one in boards.items() if not any(row["weight"] for row in one.leaderboard())]:
         what = f"the model of {name}" if name else "the model"

@@ -53,13 +53,14 @@ def _command(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str
     for name in ("executor", "learners"):
         if origin.get(name):
             words += [f"--{name}", origin[name] if isinstance(origin[name], str) else ",".join(origin[name])]
-    return shlex.join(words)
+    return shlex.join(words) + (" --unlabelled MORE" if "unlabelled" in model.info else "")
 
 
 def _call(model: Model, asked: dict[str, Any], origin: dict[str, Any]) -> str:
     given = [f"{name}={value!r}" for name, value in asked.items()]
     data = repr(origin["data"]) if origin.get("data") else "data"
-    return f"AutoML({', '.join(given)}).fit({data}, target={model.info.get('targets', model.target)!r})"
+    more = ", unlabelled=more" if "unlabelled" in model.info else ""
+    return f"AutoML({', '.join(given)}).fit({data}, target={model.info.get('targets', model.target)!r}{more})"
 
 
 def _distill(asked: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from automl.report.drawing import BLUE, COLOURS, GREY, drawing
 from automl.report.judged import known_metric
 from automl.report.section import Section, Table, number
+from automl.study.pseudo import tell_unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ def tried_section(model: Model) -> Section:
     text = [f"{len(trials)} trials ({told or 'none'}), each judged by {how}; the score is {model.metric}, out of fold."]
     if len(board) > SHOWN:
         text.append(f"The first {SHOWN} of {len(board)} rows:")
+    if more := model.info.get("unlabelled"):
+        text.append(f"The {tell_unlabelled(more, model.metric)}.")
     head = ("model", model.metric, "weight", "seconds", "rounds", "columns as", "state", "configuration")
     tables = [Table(head, [_row(row) for row in board[:SHOWN]]), *_sample_curve(model)]
     figures = [figure for figure in (_budget(model, trials), *_curves(model)) if figure is not None]

@@ -67,7 +67,7 @@ def fit_several(
     fitted by then are returned.
 
     Args:
-        given: "sample_weight", "groups" and "time", as `AutoML.fit` takes them. clock: of all targets together.
+        given: "sample_weight", "groups", "time" and "unlabelled", as `AutoML.fit` takes them. clock: of all targets together.
 
     Raises:
         DataError, SettingsError: a target cannot be learned, or an argument is wrong; said before any fit.

@@ -18,11 +18,13 @@ class Clock:
     Attributes:
         limit: seconds from the start to the answer; None without a limit.
         reserve: seconds before the deadline that are for ensembling, refits and flattening.
+        later: seconds before these that are for a second round of the search.
     """
 
     limit: float | None
     started: float
     reserve: float = 0.0
+    later: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -37,5 +39,5 @@ class Clock:
 
     @property
     def search_left(self) -> float:
-        """Seconds until the search must end."""
-        return self.left - self.reserve
+        """Seconds until the search, or the first round of it, must end."""
+        return self.left - self.reserve - self.later

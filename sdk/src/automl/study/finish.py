@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from automl.study.loop import Loop
     from automl.study.members import Member
 
-__all__ = ["Shipment", "finish"]
+__all__ = ["Flats", "Shipment", "finish", "flatten", "flatten_members"]
 
 TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the compiled kernel, caches half cold
 VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
@@ -76,7 +76,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
         return _constant(loop)
     target, weight = loop.frame.data.target[rows], loop.frame.data.weight
     mass = None if weight is None else weight[rows]
-    flats = _Flats(len(loop.frame.data.columns))
+    flats = Flats(len(loop.frame.data.columns))
     left = list(range(len(members)))
     while True:
         ensemble = choose_weights(
@@ -97,7 +97,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
     mixed = np.tensordot(ensemble.weights, np.stack([stack[i] for i in left]).astype(np.float64), 1)
     if loop.plan.refit:
         _refit(loop, chosen)
-    parts, opaque = _flatten(loop, chosen, flats)
+    parts, opaque = flatten_members(loop, chosen, flats)
     shares = {member.trial.id: w for member, w in chosen}
     temperature, threshold = 1.0, 0.5
     if loop.frame.task != REGRESSION and metric.name in ("log_loss", "brier"):
@@ -109,7 +109,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
 
 def _candidates(loop: Loop) -> tuple[list[Member], NDArray[np.int64], list[NDArray[np.float32]]]:
     """Return complete members; else those that have the most parts in common, judged on these parts."""
-    members = [m for m in loop.members if m.trial.state == TrialState.COMPLETE]
+    members = [m for m in loop.members if m.trial.state == TrialState.COMPLETE and not m.barred]
     if not members:
         partial = [m for m in loop.members if m.fits]
         if not partial:
@@ -123,7 +123,7 @@ def _candidates(loop: Loop) -> tuple[list[Member], NDArray[np.int64], list[NDArr
     return members, rows, [loop.collect(member)[1] for member in members]
 
 
-class _Flats:
+class Flats:
     """The fitted parts as flat arrays, each made once."""
 
     def __init__(self, columns: int) -> None:
@@ -150,7 +150,7 @@ class _Flats:
 
 
 def _thin(
-    chosen: Sequence[tuple[Member, float]], limit: float | None, flats: _Flats, *, refit: float | None, seconds: float
+    chosen: Sequence[tuple[Member, float]], limit: float | None, flats: Flats, *, refit: float | None, seconds: float
 ) -> Member | None:
     """Keep as many parts of each member as the limit allows, at least `FEWEST_PARTS`, and as can be flattened in time.
 
@@ -177,7 +177,7 @@ def _thin(
     return None
 
 
-def _rounds_within(member: Member, limit: float | None, flats: _Flats, refit: float | None) -> int | None:
+def _rounds_within(member: Member, limit: float | None, flats: Flats, refit: float | None) -> int | None:
     """Return the rounds up to which one part alone keeps to the limit; None where it does, or cannot be cut to."""
     first = member.fits[min(member.fits)]
     cost = flats.microseconds(first) / (refit or 1.0)
@@ -188,13 +188,13 @@ def _rounds_within(member: Member, limit: float | None, flats: _Flats, refit: fl
     return int(first.model.rounds * (limit - ROW_MICROSECONDS) / cost) if limit > ROW_MICROSECONDS else 0
 
 
-def _cut(loop: Loop, member: Member, limit: float | None, flats: _Flats, refit: float | None) -> bool:
+def _cut(loop: Loop, member: Member, limit: float | None, flats: Flats, refit: float | None) -> bool:
     """Cut a member that is over the limit all by itself to fewer rounds; tell whether it was."""
     rounds = _rounds_within(member, limit, flats, refit)
     if not rounds:
         return False
     fits = [member.fits[part] for part in sorted(member.fits)]
-    order = _whole(loop, member, train_share(loop.frame))
+    order = _whole(loop, member)
     # Here, as fits that were given up on may hold all places of the executor.
     member.fits = {fit.part: fit for fit in settle(loop.shared, fits, order, rounds)}
     rows, member.prediction = loop.collect(member)
@@ -209,14 +209,13 @@ def _cut(loop: Loop, member: Member, limit: float | None, flats: _Flats, refit: 
 
 def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
     """Fit members on all rows, the heaviest first, as far as the time goes; the others keep their folds' models."""
-    share = train_share(loop.frame)
     waiting = sorted(chosen, key=lambda item: -item[1])
     flights: dict[Future[Fitted], Member] = {}
     while waiting or flights:
         while waiting and len(flights) < loop.plan.slots:
             member, _ = waiting.pop(0)
             if refit_seconds(member, loop.frame) <= loop.clock.left - 0.15 * loop.clock.reserve:
-                flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member, share))] = member
+                flights[loop.executor.submit(fit_part, loop.shared, _whole(loop, member))] = member
         if not flights:
             return
         left = loop.clock.left - 0.1 * loop.clock.reserve
@@ -232,10 +231,10 @@ def _refit(loop: Loop, chosen: Sequence[tuple[Member, float]]) -> None:
                 log.warning("refit of trial %d failed: %s; its folds' models are shipped", member.trial.id, error)
 
 
-def _whole(loop: Loop, member: Member, share: float) -> Order:
+def _whole(loop: Loop, member: Member) -> Order:
     rounds = member.trial.rounds
     # More rows carry more rounds, in proportion (automl.md 6.11).
-    scaled = None if rounds is None else max(1, round(rounds / share))
+    scaled = None if rounds is None else max(1, round(rounds / train_share(loop.frame, member.view)))
     return Order(
         trial=member.trial.id,
         part=WHOLE,
@@ -274,7 +273,10 @@ def _curves(chosen: Sequence[tuple[Member, float]]) -> list[dict[str, Any]]:
 # ---- flat arrays
 
 
-def _flatten(loop: Loop, chosen: Sequence[tuple[Member, float]], flats: _Flats) -> tuple[list[Part], list[Opaque]]:
+def flatten_members(
+    loop: Loop, chosen: Sequence[tuple[Member, float]], flats: Flats
+) -> tuple[list[Part], list[Opaque]]:
+    """Return the parts of weighted members as a predictor takes them; a member's weight is shared evenly among its parts."""
     parts: list[Part] = []
     opaque: list[Opaque] = []
     for member, weight in chosen:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from automl.study.views import BASE, Recipe, View, make_view
+from automl.study.views import BASE, PSEUDO, Recipe, View, make_view
 from automl_core import REGRESSION, Data, Job, Learner, Params, Shared, Staged
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from automl.study.folds import Split
     from automl_core import Model
 
-__all__ = ["WHOLE", "Fitted", "Frame", "Here", "Order", "common_rounds", "cut_to", "fit_part", "settle"]
+__all__ = ["WHOLE", "Fitted", "Frame", "Here", "Labelled", "Order", "common_rounds", "cut_to", "fit_part", "settle"]
 
 T = TypeVar("T")
 WHOLE = -1  # the part that learns from all rows
@@ -28,9 +28,26 @@ MAX_VIEWS = 12
 SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Rows whose labels a model gave, for one part.
+
+    Attributes:
+        data: the study's table, and below it these rows; all parts share its values.
+        rows: int64, sorted, the numbers in `data` of those rows that are learned from.
+    """
+
+    data: Data
+    rows: NDArray[np.int64]
+
+
 @dataclass(slots=True, eq=False)
 class Frame:
-    """An encoded table, its splits and its task: put where workers are once, and never written to."""
+    """An encoded table, its splits and its task: put where workers are once, and never written to.
+
+    Attributes:
+        pseudo: by part, rows that were labelled by models which had not seen the part's validation rows.
+    """
 
     data: Data
     splits: list[Split]
@@ -38,31 +55,36 @@ class Frame:
     classes: int
     seed: int
     objective: str = ""
+    pseudo: dict[int, Labelled] = field(default_factory=dict)
     _views: dict[tuple[str, int], View] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=Lock, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("data", "splits", "task", "classes", "seed", "objective")}
+        return {item.name: getattr(self, item.name) for item in fields(self) if not item.name.startswith("_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
         self._views, self._lock = {}, Lock()
 
-    def train(self, part: int) -> NDArray[np.int64]:
-        return np.arange(len(self.data.target)) if part == WHOLE else self.splits[part].train
+    def train(self, part: int, view: str = BASE) -> NDArray[np.int64]:
+        """Return the numbers, in a view's table, of the rows that a part learns from."""
+        known = np.arange(len(self.data.target)) if part == WHOLE else self.splits[part].train
+        return np.concatenate([known, self.pseudo[part].rows]) if view.endswith(PSEUDO) else known
 
     def view(self, name: str, recipe: Recipe, part: int) -> View:
         """Return the view of a part, made once and kept for the part's other fits."""
-        home = part if recipe.encodings else WHOLE  # without target statistics all parts look alike
+        labelled = self.pseudo[part] if name.endswith(PSEUDO) else None
+        data = self.data if labelled is None else labelled.data
+        # Without target statistics and labels of a model all parts look alike.
+        home = part if recipe.encodings or labelled is not None else WHOLE
         with self._lock:
             if (name, home) not in self._views:
                 if len(self._views) >= MAX_VIEWS:
                     self._views.pop(next(iter(self._views)))
-                key = self.data.key if name == BASE else f"{self.data.key}/{name}/{home}"
-                self._views[name, home] = make_view(
-                    self.data, recipe, self.train(home), classes=self.classes, seed=self.seed, key=key
-                )
+                key = data.key if name == BASE else f"{data.key}/{name}/{home}"
+                train = self.train(home, name)
+                self._views[name, home] = make_view(data, recipe, train, classes=self.classes, seed=self.seed, key=key)
             return self._views[name, home]
 
 
@@ -128,7 +150,7 @@ def fit_part(shared: Shared[Frame], order: Order) -> Fitted:
     valid = None if order.part == WHOLE else frame.splits[order.part].valid
     job = Job(
         data=view.data,
-        train=frame.train(order.part),
+        train=frame.train(order.part, order.view),
         valid=valid,
         task=frame.task,
         classes=frame.classes,

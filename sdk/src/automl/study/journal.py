@@ -90,6 +90,8 @@ class Journal:
             problem.folds, problem.max_trials, sorted(learners), settings.search, str(problem.predict_time_limit), timed,
             [trial_key(p.learner, p.candidate.params, p.candidate.view) for p in problem.start],
         ]  # fmt: skip
+        if problem.unlabelled is not None:
+            fields.append(hashlib.sha256(problem.unlabelled.tobytes()).hexdigest())
         return hashlib.sha256(json.dumps(fields, default=str).encode()).hexdigest()[:20]
 
     @property

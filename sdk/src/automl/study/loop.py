@@ -104,6 +104,7 @@ class Loop:
         finally:
             for future in self._flights:
                 future.cancel()
+            self._flights.clear()
             for member in self.members:
                 if member.trial.state == TrialState.RUNNING:
                     self.end(member, TrialState.PRUNED, error="the time was up")

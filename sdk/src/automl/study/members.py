@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from automl.metrics import row_losses
+from automl.study.frame import WHOLE
 from automl.study.journal import trial_key
+from automl.study.views import BASE
 from automl_core import Candidate, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ class Proposal:
     learner: str
     candidate: Candidate
 
+    def on_base(self) -> Proposal:
+        """Return the same on the encoded table."""
+        return replace(self, candidate=replace(self.candidate, view=BASE))
+
 
 @dataclass(slots=True)
 class Member:
@@ -45,6 +51,7 @@ class Member:
     running: int = 0
     prediction: NDArray[np.float32] | None = None
     ended: float | None = None  # seconds since the study's start
+    barred: bool = False  # from the ensemble
 
     @property
     def key(self) -> str:
@@ -55,14 +62,14 @@ class Member:
         return sum(fit.seconds for fit in self.fits.values())
 
 
-def train_share(frame: Frame) -> float:
+def train_share(frame: Frame, view: str = BASE) -> float:
     """Return the share of rows that a part is fitted on."""
-    return float(frame.splits[0].train.size / len(frame.data.target))
+    return float(len(frame.train(0, view)) / len(frame.train(WHOLE, view)))
 
 
 def refit_seconds(member: Member, frame: Frame) -> float:
     """Estimate what fitting a member on all rows takes, from its slowest part."""
-    return 1.1 * max(fit.seconds for fit in member.fits.values()) / train_share(frame)
+    return 1.1 * max(fit.seconds for fit in member.fits.values()) / train_share(frame, member.view)
 
 
 def is_hopeless(member: Member, members: Sequence[Member], frame: Frame) -> bool:

@@ -29,6 +29,7 @@ class Problem:
         predict_time_limit: microseconds a row; None takes it from `quality`.
         start: what is fitted before the portfolios of the learners.
         curve: how the number of rows was chosen, for the record.
+        unlabelled: float32 (rows, columns), more encoded rows, whose target is not known; None where there are none.
     """
 
     data: Data
@@ -45,6 +46,7 @@ class Problem:
     time: NDArray[Any] | None = None
     start: tuple[Proposal, ...] = ()
     curve: Mapping[str, Any] = field(default_factory=dict)
+    unlabelled: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,7 @@ class Outcome:
     Attributes:
         scores: in the metric's own direction: "out_of_fold" on the rows that chose the weights, "nested" on rows that
             did not, "best_single" of the best trial alone. Nested below out-of-fold tells how optimistic that one is.
+        unlabelled: what became of the unlabelled rows, see `automl.study.pseudo`; empty where there were none.
         gangs: whether the workers of the executor can fit one model together.
     """
 
@@ -66,3 +69,4 @@ class Outcome:
     warnings: Sequence[str]
     interrupted: bool = False
     gangs: bool = False
+    unlabelled: Mapping[str, Any] = field(default_factory=dict)

@@ -27,7 +27,8 @@ from automl.study.loop import Loop
 from automl.study.members import Member, Proposal
 from automl.study.plan import Plan, Shape, make_plan, plan_without_clock
 from automl.study.problem import Outcome, Problem
-from automl.study.views import BASE, Recipe, make_recipe
+from automl.study.pseudo import SecondRound
+from automl.study.views import BASE, PSEUDO, Recipe, make_recipe
 from automl_core import (
     AutoMLError,
     Candidate,
@@ -153,7 +154,8 @@ class _Runner:
         self.journal.begin(plan)
         if probed is not None:
             self._use_probe(loop, first[0], probed)
-        search, interrupted = self._search(), False
+        search, interrupted, more = self._search(), False, self.problem.unlabelled
+        second = None if more is None else SecondRound(loop, more, self._share)
         try:
             if search is not None and isinstance(search, Drives):
                 run_driven(loop, search)
@@ -162,9 +164,12 @@ class _Runner:
             loop.run()
             if self._late is not None:
                 self._use_late_probe(loop, first[0], self._late)
+            if second is not None:
+                second.run()
         except KeyboardInterrupt:
             interrupted = True
             log.warning("interrupted: the best of what is fitted is kept; once more ends at once")
+        told = {} if second is None else second.decide()
         shipment = finish(
             loop, self.problem.metric, seed=self.problem.seed, predict_time_limit=self._predict_limit(),
         )  # fmt: skip
@@ -174,7 +179,7 @@ class _Runner:
         scores = self._scores(shipment, loop)
         gangs = isinstance(self.executor, Gangs)
         return Outcome(
-            self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted, gangs
+            self.study, shipment, leaderboard, plan, self.clock.elapsed, scores, warnings, interrupted, gangs, told
         )
 
     def _use_probe(self, loop: Loop, first: Proposal, probed: Fitted) -> None:
@@ -238,10 +243,10 @@ class _Runner:
         found.sort(key=lambda proposal: proposal.candidate.rank)
         if any(column.monotone for column in data.columns):
             # What is derived from a monotone column would carry it past the constraint.
-            found = [_on_base(p) for p in found]
+            found = [p.on_base() for p in found]
         elif not any(column.categories > 30 for column in data.columns):
             # Without a category of many levels this view is the encoded table once more.
-            found = [p if p.candidate.view != "encoded" else _on_base(p) for p in found]
+            found = [p if p.candidate.view != "encoded" else p.on_base() for p in found]
         once: dict[str, Proposal] = {}
         for p in found:
             once.setdefault(trial_key(p.learner, p.candidate.params, p.candidate.view), p)
@@ -257,7 +262,8 @@ class _Runner:
 
     def _recipe(self, view: str) -> Recipe:
         if view not in self._recipes:
-            self._recipes[view] = make_recipe(view, self.problem.data, len(self.problem.classes), self.importance)
+            plain = view.removesuffix(PSEUDO)
+            self._recipes[view] = make_recipe(plain, self.problem.data, len(self.problem.classes), self.importance)
         return self._recipes[view]
 
     # ---- plan
@@ -394,7 +400,3 @@ class _Runner:
                 if self.plugins.settings.strict:
                     raise
                 log.warning("tracker %s: %s: %s", name, type(error).__name__, error)
-
-
-def _on_base(proposal: Proposal) -> Proposal:
-    return Proposal(proposal.learner, Candidate(proposal.candidate.params, proposal.candidate.rank, BASE))

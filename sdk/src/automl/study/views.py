@@ -17,10 +17,11 @@ from automl_core import Additive, Arithmetic, Column, Data, Derived, Flat, Looku
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BASE", "VIEWS", "Recipe", "View", "make_recipe", "make_view", "to_base"]
+__all__ = ["BASE", "PSEUDO", "VIEWS", "Recipe", "View", "make_recipe", "make_view", "to_base"]
 
 BASE, ENCODED, DERIVED = "base", "encoded", "derived"
 VIEWS = (BASE, ENCODED, DERIVED)
+PSEUDO = "+unlabelled"  # ends the name of a view that holds rows with the labels of a model, too
 MANY_LEVELS = 30  # from which on a category is replaced by its target encoding in the view "encoded"
 SMOOTHING = 10.0  # rows that the prior weighs as much as (TabPrep's setting)
 INNER_FOLDS = 5
