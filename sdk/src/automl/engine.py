@@ -198,13 +198,13 @@ class AutoML:
             rows=0 if survey is None else survey.rows,
             monotone=self.monotone or {},
         )
-        searching = clock if survey is None else search_clock(clock, survey)
-        if survey is not None:
-            table = sample_large(self, survey, table, plugins, given=given, clock=searching)
         if unlabelled is not None:
             if survey is not None:
                 raise DataError("unlabelled rows need the table in memory: raise memory_limit, or fit on a sample.")
             table = with_unlabelled(table, self.opened(unlabelled, plugins), given=given, metric=self.metric)
+        searching = clock if survey is None else search_clock(clock, survey)
+        if survey is not None:
+            table = sample_large(self, survey, table, plugins, given=given, clock=searching)
         problem = self._problem(table, warm_start)
         outcome = run_study(
             problem, plugins, searching, threads=plugins.threads, optimizer=self.optimizer,

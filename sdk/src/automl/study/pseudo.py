@@ -101,7 +101,10 @@ class SecondRound:
         return told
 
     def _sample(self, teachers: Sequence[Member]) -> NDArray[np.int64]:
-        """Return which unlabelled rows there is time for, at random; int64, sorted."""
+        """Return which unlabelled rows there is time for, at random; int64, sorted.
+
+        In half of it the quickest teacher must be fitted again, and a fit takes as long as it has rows.
+        """
         loop = self.loop
         labelled, most = len(loop.frame.data.target), len(self.values)
         count = min(most, RATIO * labelled) if teachers else 0
@@ -160,7 +163,7 @@ def _again(member: Member, rank: int) -> Proposal:
 
 
 def _extend(loop: Loop, teachers: Sequence[Member], values: NDArray[np.float32]) -> Frame:
-    """Return the frame with unlabelled rows, labelled for each part by the models of that part."""
+    """Return the frame with unlabelled rows, labelled for each part by the models of that part, for the whole by all."""
     frame, flats = loop.frame, Flats(len(loop.frame.data.columns))
     said = {part: _teach(loop, teachers, part, values, flats) for part in range(len(frame.splits))}
     said[WHOLE] = np.mean(list(said.values()), axis=0)

@@ -60,8 +60,6 @@ REFIT_LIMITS = {"fast": 30.0, "balanced": 200.0, "best": 1000.0}
 IMPORT_SECONDS = 3.0
 RESUMED_SHARE = 0.8  # of the time limit, that earlier runs may have used up at most: the end takes its time too
 log = logging.getLogger("automl.study")
-
-
 Files = Callable[[Outcome, Path], Sequence[Path]]
 
 
@@ -261,10 +259,10 @@ class _Runner:
         return search
 
     def _recipe(self, view: str) -> Recipe:
-        if view not in self._recipes:
-            plain = view.removesuffix(PSEUDO)
-            self._recipes[view] = make_recipe(plain, self.problem.data, len(self.problem.classes), self.importance)
-        return self._recipes[view]
+        plain = view.removesuffix(PSEUDO)
+        if plain not in self._recipes:
+            self._recipes[plain] = make_recipe(plain, self.problem.data, len(self.problem.classes), self.importance)
+        return self._recipes[plain]
 
     # ---- plan
 
