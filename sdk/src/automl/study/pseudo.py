@@ -1,8 +1,8 @@
 """A second round of a study, which learns from unlabelled rows, too, by labels that the first round gives them.
 
-Lee (2013) for the labels. Each fold has labels of its own, by models that had not seen its validation rows, so that what
-the second round scores out of fold on the labelled rows is as honest as the first round's. Whether its members may join
-the ensemble, these scores decide.
+Lee (2013) for the labels; those of classes are drawn by sharpened probabilities (Berthelot et al. 2019, MixMatch). Each
+fold has labels of its own, by models that had not seen its validation rows, so that what the second round scores out of
+fold on the labelled rows is as honest as the first round's. Whether its members may join the ensemble, these scores decide.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from automl.predictor import Predictor
 from automl.prepare import fingerprint
+from automl.study.calibration import apply_temperature
 from automl.study.ensemble import choose_weights
 from automl.study.finish import Flats, flatten_members
 from automl.study.frame import WHOLE, Frame, Labelled
@@ -34,6 +35,7 @@ __all__ = ["SecondRound", "tell_unlabelled"]
 SHARE = 0.5  # of the time of the search, for the second round
 MEMBERS = 6  # best ones of the first round, at most: they give the labels, and learn again
 SURE = 0.7  # of the rows, by class those that are surest, which are learned from
+SHARPENED = 0.5  # the temperature of the probabilities that classes are drawn by
 RATIO = 10  # unlabelled rows for each labelled one, at most
 LABEL_SHARE = 0.2  # of the time of the second round, for the labels
 NESTED, JUDGES, COMPETING = 5, 2_000, 8  # parts, rows and members, at most, by which the rounds are compared
@@ -78,8 +80,7 @@ class SecondRound:
     def decide(self) -> Mapping[str, Any]:
         """Bar the second round's members from the ensemble unless they pay, and tell what became of the rows.
 
-        They pay where the ensemble of both rounds is better than that of the first, each on rows that did not choose its
-        weights.
+        They pay where the ensemble of both rounds is better than that of the first, see `_nested`.
 
         Returns:
             rows: that were given. learned: how many of them trials learned from. trials: how many did. used: whether the
@@ -137,7 +138,7 @@ def _complete(loop: Loop, *, pseudo: bool) -> list[Member]:
 
 
 def _nested(loop: Loop, members: Sequence[Member]) -> float:
-    """Return the loss of the members' ensemble on rows that did not choose its weights."""
+    """Return the loss of the members' ensemble on rows that did not choose its weights, classes being in some doubt."""
     rows, _ = loop.collect(members[0])
     some = np.random.default_rng(loop.frame.seed).permutation(len(rows))[:JUDGES]
     target, weight = loop.frame.data.target[rows[some]], loop.frame.data.weight
@@ -151,7 +152,14 @@ def _nested(loop: Loop, members: Sequence[Member]) -> float:
             seed=loop.frame.seed, limit=COMPETING, left=lambda: 0.0,
         ).weights  # fmt: skip
         mixed[~inner] = np.tensordot(shares, stack[:, ~inner], 1)
-    return loop.metric.loss(target, mixed, mass)
+    classes = loop.frame.classes
+    if not classes:
+        return loop.metric.loss(target, mixed, mass)
+    # By the rule of succession one row more may be of any class: certainty that few rows cannot prove is no gain.
+    doubt, mass = 1 / (len(target) + 2), np.ones(len(target)) if mass is None else mass
+    copies = np.repeat(np.arange(classes, dtype=np.float64), len(target))
+    weights = np.r_[(1 - doubt) * mass, np.tile(doubt / classes * mass, classes)]
+    return loop.metric.loss(np.r_[target, copies], np.concatenate([mixed] * (classes + 1)), weights)
 
 
 def _again(member: Member, rank: int) -> Proposal:
@@ -184,10 +192,13 @@ def _teach(
 
 def _label(frame: Frame, part: int, values: NDArray[np.float32], said: NDArray[np.float64]) -> Labelled:
     data, known = frame.data, len(frame.data.target)
+    rows, target = np.arange(len(said)), said
     if frame.classes:
-        rows, target = _surest(said, data.target[frame.train(part)]), said.argmax(axis=1).astype(np.float64)
-    else:
-        rows, target = np.arange(len(said)), said
+        rows = _surest(said, data.target[frame.train(part)])
+        # The first class of every row makes forests so sure of themselves that one wrong row costs more than all gain.
+        luck = np.random.default_rng((frame.seed, part + 1)).random((len(said), 1))
+        below = apply_temperature(said, SHARPENED).cumsum(axis=1) < luck
+        target = below.sum(axis=1).clip(max=frame.classes - 1).astype(np.float64)
     weight = None if data.weight is None else np.r_[data.weight, np.full(len(said), data.weight.mean())]
     key = f"{data.key}/{fingerprint(values, target)}"
     return Labelled(Data(values, data.columns, np.r_[data.target, target], weight, key), known + rows)
