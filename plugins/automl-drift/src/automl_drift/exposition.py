@@ -32,9 +32,18 @@ METRICS = {
 
 
 def exposition(
-    model: str, version: str, report: Report | None, scored: Scored | None = None, estimate: Estimate | None = None
+    model: str,
+    version: str,
+    report: Report | None,
+    scored: Scored | None = None,
+    estimate: Estimate | None = None,
+    metric: str = "",
 ) -> str:
-    """Return the gauges of one model, with a head for each metric."""
+    """Return the gauges of one model, with a head for each metric.
+
+    Args:
+        metric: what `estimate` is of.
+    """
     own = f'model="{_escape(model)}",version="{_escape(version)}"'
     samples: dict[str, list[str]] = {name: [] for name in METRICS}
     if report is not None:
@@ -47,7 +56,7 @@ def exposition(
         if scored.rows:
             samples["automl_performance_score"].append(f"{measured} {scored.score:.6g}")
     if estimate is not None:
-        measured, name = f'{{{own},metric="accuracy"}}', "automl_performance_estimate"
+        measured, name = f'{{{own},metric="{metric}"}}', "automl_performance_estimate"
         for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
             samples[name + end].append(f"{measured} {value:.6g}")
         samples[f"{name}_trusted"].append(f"{measured} {int(estimate.trusted)}")

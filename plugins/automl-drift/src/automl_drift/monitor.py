@@ -39,7 +39,7 @@ class DriftMonitor(Monitor):
 
     - "model": `model`, `version`, `schema` (`Schema.to_json`), `importances` (by column), `predictions` (of held-out
       rows; see `Said`), `scores` (of held-out rows: accuracy, mae or rmse), `calibration` (of held-out rows, `certainty`: the probability
-      of the class that is said, and `right`: whether it was true): the reference. Each version is watched on its own;
+      of the class that is said, and `right`: whether it was true; or `error`: truth less the number in `predictions`): the reference. Each version is watched on its own;
       the same again changes nothing.
     - "prediction": `model`, `version`, `inputs` (a sequence per column), `predictions` and `certainties` of the same rows.
     - "retired": `model`, `version`: it left service; what was learned of it is forgotten.
@@ -182,9 +182,7 @@ class DriftMonitor(Monitor):
         if told.get("predictions") is not None:
             watching["run_length"] *= 2  # shared by the watches of inputs and of predictions
             said = Said(told["predictions"], watching)
-        exchange, calibration = None, told.get("calibration")
-        window = int(self._watching["window"])
-        expected = Expected(calibration["certainty"], calibration["right"], window=window) if calibration else None
+        exchange, expected = None, _expected(told, window=int(self._watching["window"]))
         scores = {metric: float(value) for metric, value in (told.get("scores") or {}).items() if metric in METRICS}
         if self._directory is not None:
             keys = [p.key for p in profiles] + [part.profile.key for part in (expected, said) if part is not None]
@@ -273,6 +271,16 @@ class DriftMonitor(Monitor):
                 self.on_event(event)
             except Exception:
                 log.exception("who listens to the drift monitor failed")
+
+
+def _expected(told: Mapping[str, Any], *, window: int) -> Expected | None:
+    calibration = told.get("calibration")
+    if not calibration:
+        return None
+    if "error" in calibration:
+        metric = "mae" if "mae" in (told.get("scores") or {}) else "rmse"
+        return Expected.of_numbers(told["predictions"], calibration["error"], window=window, metric=metric)
+    return Expected.of_classes(calibration["certainty"], calibration["right"], window=window)
 
 
 def _drift_event(own: Mapping[str, str], report: Report | None) -> Event:

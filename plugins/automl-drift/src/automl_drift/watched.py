@@ -10,7 +10,7 @@ import numpy as np
 
 from automl_drift.estimates import Estimate
 from automl_drift.exchange import Exchange
-from automl_drift.expected import CERTAINTY, Expected
+from automl_drift.expected import Expected
 from automl_drift.exposition import exposition
 from automl_drift.performance import PerformanceMonitor
 from automl_drift.profile import Counts, Profile
@@ -51,7 +51,8 @@ class Watched:
         self.name, self.version, self.exchange = name, version, exchange
         self.watch = Watch(profiles, **watching) if profiles else None
         self.expected, self.said = expected, said
-        counted = [*profiles, *(part.profile for part in (expected, said) if part is not None)]
+        self._others = {part.profile.name: part.profile for part in (expected, said) if part is not None}
+        counted = [*profiles, *self._others.values()]
         self.counts = {profile.name: np.zeros_like(profile.counts) for profile in counted}
         self.rows = 0
         self.leading = exchange is None
@@ -71,10 +72,8 @@ class Watched:
         if not self.counts:
             return
         counts = {} if self.watch is None else self.watch.count(columns, rows)
-        if self.expected is not None:
-            counts[CERTAINTY] = self.expected.profile.count(columns.get(CERTAINTY, [None] * rows))
-        if self.said is not None:
-            counts[PREDICTION] = self.said.profile.count(columns.get(PREDICTION, [None] * rows))
+        for name, profile in self._others.items():
+            counts[name] = profile.count(columns.get(name, [None] * rows))
         short = [name for name, found in counts.items() if found.sum() != rows]
         if short:
             raise ValueError(f"column {short[0]!r} does not have {rows} rows")
@@ -110,7 +109,7 @@ class Watched:
             if self.watch is not None:
                 self.watch.add(found, number)
             if self.expected is not None:
-                self.expected.add(found[CERTAINTY])
+                self.expected.add(found[self.expected.profile.name])
             if self.said is not None:
                 self.said.add(found[PREDICTION], number)
         for loss in losses if self.performance is not None else ():
@@ -165,7 +164,7 @@ class Watched:
         if self.expected is None:
             return None
         scored = self.scored
-        labelled = scored.interval if scored is not None and scored.metric == "accuracy" else None
+        labelled = scored.interval if scored is not None and scored.metric == self.expected.metric else None
         return self.expected.estimate(report=self.report, labelled=labelled)
 
     def _watches(self) -> list[Watch]:
@@ -176,7 +175,8 @@ class Watched:
         """Return this version's metrics; those of the leader, where that is another worker."""
         if self.exchange is not None and not self.leading:
             return self.exchange.said()[0]
-        return exposition(self.name, self.version, self.report, self.scored, self.estimate)
+        metric = "" if self.expected is None else self.expected.metric
+        return exposition(self.name, self.version, self.report, self.scored, self.estimate, metric)
 
     def summary(self) -> dict[str, Any]:
         """Return what is known as plain data; from the leader, where that is another worker."""
@@ -191,9 +191,9 @@ class Watched:
                 {"name": f.profile.name, "status": f.status, "effect": f.effect, "impact": f.impact}
                 for f in report.findings[:TOLD]
             ]
-        if estimate is not None:
+        if self.expected is not None and estimate is not None:
             interval = [estimate.low, estimate.high]
-            told["estimate"] = {"accuracy": estimate.value, "interval": interval, "doubt": estimate.reason}
+            told["estimate"] = {self.expected.metric: estimate.value, "interval": interval, "doubt": estimate.reason}
         if scored is not None:
             told["performance"] = scored.to_json()
             told["status"] = "degraded" if scored.degraded else told["status"]
