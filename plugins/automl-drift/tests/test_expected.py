@@ -130,6 +130,17 @@ def test_certainties_beyond_those_of_held_out_rows_take_the_trust_away() -> None
     assert "outside" in told.reason
 
 
+def test_summary_names_the_faults_of_a_feed() -> None:
+    with DriftMonitor(interval=600) as monitor:
+        announce(monitor)
+        predict(monitor, draw(1, 2000, 0.8)[0])
+        assert monitor.summary()[0]["faults"] == []
+        predict(monitor, draw(2, 2000, 0.8)[0], ("a", "b", "new"))
+        (fault,) = monitor.summary()[0]["faults"]
+    assert (fault["name"], fault["check"]) == ("k", "unseen")
+    assert 0.1 < fault["share"] < 0.4
+
+
 def test_few_rows_allow_no_estimate() -> None:
     with DriftMonitor(interval=600) as monitor:
         announce(monitor)

@@ -14,13 +14,15 @@ from automl_drift.expected import Expected
 from automl_drift.exposition import exposition
 from automl_drift.performance import PerformanceMonitor
 from automl_drift.profile import Counts, Profile
+from automl_drift.quality import violations
 from automl_drift.said import PREDICTION, Said, together
 from automl_drift.scored import Scored
 from automl_drift.watch import DRIFT, OK, Report, Watch
 
 __all__ = ["Watched"]
 
-TOLD = 20  # features of a summary
+TOLD = 20  # features of a summary, and faults
+FAULTY = 0.05  # share of rows beyond the reference's, from which a fault is told
 MOST_LOSSES = 100_000  # that wait for a folder which cannot be written
 
 
@@ -191,6 +193,12 @@ class Watched:
                 {"name": f.profile.name, "status": f.status, "effect": f.effect, "impact": f.impact}
                 for f in report.findings[:TOLD]
             ]
+            told["faults"] = [
+                {"name": f.profile.name, "check": check, "share": share}
+                for f in report.findings
+                for check, share in violations(f).items()
+                if share > FAULTY
+            ][:TOLD]
         if self.expected is not None and estimate is not None:
             interval = [estimate.low, estimate.high]
             told["estimate"] = {self.expected.metric: estimate.value, "interval": interval, "doubt": estimate.reason}

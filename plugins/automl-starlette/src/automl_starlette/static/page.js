@@ -129,6 +129,12 @@ function draw(name, values, parent) {
   parent.append(box);
 }
 
+function showEstimate({ interval, doubt, ...scores }) {
+  const [[metric, value]] = Object.entries(scores);
+  $("charts").append(make("p", `${metric} without labels: ${short(value)}, ${interval.map(short).join(" to ")}`, { className: "told" }));
+  if (doubt) $("charts").append(make("p", `Not to be trusted: ${doubt}`, { className: "told bad" }));
+}
+
 function showFound(name, told) {
   for (const found of [told].flat()) {
     const said = found && found.status ? `${found.model} ${found.version}: ${found.status}, ${found.rows} rows` : JSON.stringify(found);
@@ -136,6 +142,10 @@ function showFound(name, told) {
     const features = (found && found.features || []).slice(0, 8);
     const most = Math.max(...features.map((item) => item.effect), 1e-9);
     for (const item of features) $("charts").append(bar(item.name, item.effect / most, item.status, item.status === "drift"));
+    if (found && found.estimate) showEstimate(found.estimate);
+    for (const { name: column, check, share } of found && found.faults || []) {
+      $("charts").append(make("p", `${column}: ${check.replaceAll("_", " ")} in ${(100 * share).toFixed(1)} % of rows more than in training`, { className: "told bad" }));
+    }
   }
 }
 
