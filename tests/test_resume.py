@@ -22,7 +22,7 @@ from automl_core.settings import load_settings
 
 directory, log = sys.argv[1:3]
 X, y = load_breast_cancer(return_X_y=True)
-settings = load_settings(learners=("lightgbm", "sklearn.linear"), search="random", directory=directory)
+settings = load_settings(learners=("lightgbm", "sklearn.linear", "sklearn.perceptron"), search="random", directory=directory)
 fit_part = frame.fit_part
 
 def spy(shared, order):

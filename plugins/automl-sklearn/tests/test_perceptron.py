@@ -93,7 +93,8 @@ def test_clock_ends_the_fit_after_one_stride(monkeypatch: pytest.MonkeyPatch) ->
     )  # fmt: skip
     data = mixed(600)
     model = Perceptron().fit(job(data, "regression", seconds=0.0))
-    assert calls == [84]
+    assert len(calls) == 4  # one for each third that is left out, and one for all
+    assert max(calls) <= 100
     assert np.isfinite(model.predict(data.values)).all()
 
 
@@ -117,7 +118,7 @@ def test_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda self, x, y, **options: (seen.append(len(x)), partial_fit(self, x, y, **options))[1],
     )  # fmt: skip
     Perceptron().fit(job(mixed(600), "regression", seconds=0.0))
-    assert seen == [100]
+    assert max(seen) == seen[-1] == 100
 
 
 def test_monotone_columns_are_refused_and_not_proposed() -> None:
@@ -128,7 +129,7 @@ def test_monotone_columns_are_refused_and_not_proposed() -> None:
         Perceptron().fit(job(asked, "regression"))
 
 
-def test_fit_without_valid_rows_stops_on_a_tenth() -> None:
+def test_fit_on_noise_is_stopped_by_other_rows() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(400, 20))
     data = numbers(values, rng.permutation(np.arange(400) % 2))

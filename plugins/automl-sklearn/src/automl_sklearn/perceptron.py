@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,8 @@ SMALL = 20_000  # rows above which it must show on one fold that it is worth its
 MAX_ROWS = 100_000
 EPOCHS, FEWEST_EPOCHS = 200, 8
 VISITS = 1_000_000  # of rows, which bounds the epochs of larger tables: 3 s or so
-FEW = 100  # rows of which a tenth says nothing
+FEW, MANY = 50, 1000  # rows that say nothing of how long to train; valid rows that say enough
+THIRDS = 3
 PATIENCE = 16  # epochs without an improvement on the watched rows
 KEPT = 0.8  # of the averaged weights in each epoch
 STRIDE = 8192  # rows between two looks at the clock
@@ -69,7 +71,7 @@ class Perceptron(Learner):
                 "layers": Int(1, 3),
                 "units": Choice((64, 128, 256)),
                 "learning_rate": Float(3e-4, 0.01, log=True),
-                "alpha": Float(1e-5, 0.1, log=True),
+                "alpha": Float(1e-4, 3.0, log=True),
                 "batch": Choice((64, 128, 256)),
                 "epochs": Int(FEWEST_EPOCHS, EPOCHS, log=True),
                 "cosines": Int(0, 8),
@@ -118,16 +120,51 @@ def _shell(job: Job, rows: Rows, params: Mapping[str, Scalar], rng: np.random.Ge
 def _train(
     job: Job, rows: Rows, shell: Network, params: Mapping[str, Scalar], clock: Clock, rng: np.random.Generator
 ) -> Network:
+    """Stop on the valid rows where these are many; else first find by thirds of the rows how long to train on all.
+
+    The best epoch on few rows would make their own predictions look better than they are.
+    """
+    usual = min(EPOCHS, max(FEWEST_EPOCHS, VISITS // len(rows.target)))
+    epochs = int(params.get("epochs") or usual)
+    fit = partial(_run, job, shell=shell, params=params)
+    if job.valid is not None and len(job.valid) >= MANY:
+        watched = Rows(job.data.values, job.data.target, job.data.weight).subset(job.valid)
+        return fit(rows, watched, epochs=epochs, clock=clock, rng=rng).best
+    if len(rows.target) < FEW:
+        return fit(rows, rows, epochs=FEWEST_EPOCHS, clock=clock, rng=rng).last
+    label = rng.permutation(len(rows.target)) % THIRDS
+    curves = []
+    for part in range(THIRDS):
+        own = Clock(clock.left / (2 * THIRDS - part) if np.isfinite(clock.left) else None)
+        kept, out = rows.subset(np.flatnonzero(label != part)), rows.subset(np.flatnonzero(label == part))
+        curves.append(fit(kept, out, epochs=epochs, clock=own, rng=rng).curve)
+    length = max(len(curve) for curve in curves)
+    mean = np.mean([[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves], axis=0)
+    return fit(rows, rows, epochs=int(mean.argmin()) + 1, clock=clock, rng=rng, stops=False).last
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """The networks of the best and of the last epoch, and the watched loss after each."""
+
+    best: Network
+    last: Network
+    curve: list[float]
+
+
+def _run(
+    job: Job, rows: Rows, watched: Rows, *, shell: Network, params: Mapping[str, Scalar], epochs: int, clock: Clock,
+    rng: np.random.Generator, stops: bool = True,
+) -> _Run:  # fmt: skip
     regression = job.task == REGRESSION
-    rows, watched = _part(job, rows, rng)
     inputs, seen = read(shell, rows.values), read(shell, watched.values)
     target: NDArray[Any] = (rows.target - shell.base[0]) / shell.scale if regression else rows.labels
     estimator = _estimator(job, params, len(target))
     classes: dict[str, Any] = {} if regression else {"classes": np.arange(job.classes)}
     average: list[NDArray[np.float64]] = []
-    best, best_loss, best_epoch = shell, np.inf, 0
-    usual = min(EPOCHS, max(FEWEST_EPOCHS, VISITS // len(target)))
-    for epoch in range(int(params.get("epochs") or usual)):
+    curve: list[float] = []
+    network = best = shell
+    for epoch in range(epochs):
         for part in np.array_split(rng.permutation(len(target)), math.ceil(len(target) / STRIDE)):
             weight = None if rows.weight is None else rows.weight[part]
             estimator.partial_fit(inputs[part], target[part], sample_weight=weight, **classes)
@@ -137,22 +174,13 @@ def _train(
                 break
         average = _add(average, [*estimator.coefs_, *estimator.intercepts_], epoch)
         network = _with_layers(shell, average)
-        loss = _loss(forward(network, seen), watched)
-        if loss < best_loss or not epoch:
-            best, best_loss, best_epoch = network, loss, epoch
-        if clock.left <= 0 or epoch - best_epoch >= PATIENCE:
+        if stops or epoch == epochs - 1:
+            curve.append(_loss(forward(network, seen), watched))
+        if curve and int(np.argmin(curve)) == len(curve) - 1:
+            best = network
+        if clock.left <= 0 or (stops and len(curve) - 1 - int(np.argmin(curve)) >= PATIENCE):
             break
-    return best
-
-
-def _part(job: Job, rows: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Return the rows to learn from and those to watch: the valid ones, else a tenth, else, of a few rows, the same."""
-    if job.valid is not None and len(job.valid):
-        return rows, Rows(job.data.values, job.data.target, job.data.weight).subset(job.valid)
-    if len(rows.target) < FEW:
-        return rows, rows
-    order = rng.permutation(len(rows.target))
-    return rows.subset(order[len(order) // 10 :]), rows.subset(order[: len(order) // 10])
+    return _Run(best, network, curve)
 
 
 def _estimator(job: Job, params: Mapping[str, Scalar], rows: int) -> Any:

@@ -58,6 +58,9 @@ class NetworkModel:
         self._run(np.ascontiguousarray(values), out)
         return out
 
+    def export(self) -> Network:
+        return self.network
+
 
 def _evaluate(network: Network, layers: Layers, values: NDArray[np.float32]) -> NDArray[np.float64]:
     hidden = read_inputs(network, values)

@@ -20,7 +20,7 @@ from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part, settle
 from automl.study.members import refit_seconds, train_share
 from automl.study.views import View, to_base
-from automl_core import REGRESSION, Additive, Exports, Forest, Network, Staged, TrialState
+from automl_core import REGRESSION, Additive, Exports, Flat, Forest, Network, Staged, TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from automl.study.loop import Loop
     from automl.study.members import Member
 
-__all__ = ["Flats", "Shipment", "finish", "flatten", "flatten_members"]
+__all__ = ["Flats", "Shipment", "exported", "finish", "flatten", "flatten_members"]
 
 TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the compiled kernel, caches half cold
 VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
@@ -139,7 +139,7 @@ class Flats:
         """Estimate what one row costs."""
         flat = self(fit)
         if flat is None:
-            network = fit.model.export() if isinstance(fit.model, Exports) else None
+            network = exported(fit.model)
             if not COMPILED or not isinstance(network, Network):
                 return CALL_MICROSECONDS
             weights = sum(weight.size for weight in network.weights) / 1000
@@ -294,13 +294,18 @@ def flatten_members(
 
 def _without_library(model: Any) -> Any:
     """Return a network as numpy alone evaluates it, and any other model as it is."""
-    exported = model.export() if isinstance(model, Exports) else None
-    return NetworkModel(exported) if isinstance(exported, Network) and not exported.derived else model
+    network = exported(model)
+    return NetworkModel(network) if isinstance(network, Network) and not network.derived else model
+
+
+def exported(model: Any) -> Flat | Network | None:
+    """Return the arrays of a fitted model; None where it has no such form."""
+    return model.export() if isinstance(model, Exports) else None
 
 
 def flatten(fit: Fitted, columns: int) -> Forest | Additive | None:
     """Return a fitted part as flat arrays over the encoded columns; None where it has no such form."""
-    flat = fit.model.export() if isinstance(fit.model, Exports) else None
+    flat = exported(fit.model)
     if flat is None or isinstance(flat, Network):  # the predictor fuses trees and additive models only
         return None
     try:

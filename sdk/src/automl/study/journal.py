@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.artifact.flats import dump_flat, load_flat
+from automl.predictor.network import NetworkModel, network_from_arrays, network_to_arrays
 from automl.study.frame import Fitted
 from automl.study.restored import RestoredModel
 from automl_core import (
@@ -26,6 +27,7 @@ from automl_core import (
     Fold,
     Forest,
     Learner,
+    Network,
     Portable,
     Staged,
     Storage,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "trial_key", "trial_seed"]
 
+LAYER = "network/"  # begins the names of a network's arrays
 log = logging.getLogger("automl.study")
 
 
@@ -147,6 +150,11 @@ class Journal:
             curve = blob["curve"].tolist() or None
             if "flat" in blob:
                 model: Any = RestoredModel(load_flat(blob["flat"].tobytes()), curve, record.rounds)
+            elif "network" in blob:
+                arrays = {name.removeprefix(LAYER): blob[name] for name in blob if name.startswith(LAYER)}
+                model = NetworkModel(
+                    network_from_arrays(json.loads(str(blob["network"])), arrays, columns=len(blob["keep"]))
+                )
             elif isinstance(learner, Portable):
                 model = learner.load(blob["model"].tobytes())
             else:
@@ -172,10 +180,10 @@ class Journal:
     def keep(self, member: Member, fitted: Fitted, learner: Learner, columns: int) -> Fitted:
         """Put a fitted part on record: its arrays first, then the line that says they are there.
 
-        A model that is neither flat nor portable is not kept, and is fitted again after a kill. Returns the part to go
+        A model that is neither flat nor a network nor portable is not kept, and is fitted again after a kill. Returns the part to go
         on with: flat where nothing of it is to be cut off, which takes less memory than a library's own objects.
         """
-        from automl.study.finish import flatten
+        from automl.study.finish import exported, flatten
 
         if self._broken or fitted.base:
             return fitted
@@ -187,6 +195,9 @@ class Journal:
             flat = None  # which tree is of which round nobody could tell
         if flat is not None:
             arrays["flat"] = np.frombuffer(dump_flat(flat), dtype=np.uint8)
+        elif isinstance(network := exported(whole.model), Network) and not fitted.derived:
+            head, layers = network_to_arrays(network)
+            arrays = {LAYER + name: array for name, array in layers.items()} | {"network": np.array(json.dumps(head))}
         elif isinstance(learner, Portable) and not fitted.derived:
             arrays["model"] = np.frombuffer(learner.dump(fitted.model), dtype=np.uint8)
         else:
