@@ -82,6 +82,34 @@ def test_accuracy_of_a_service_is_estimated_without_labels() -> None:
     assert told["estimate"]["accuracy"] == pytest.approx(real, abs=0.04)
 
 
+def test_error_of_a_service_is_estimated_without_labels() -> None:
+    random = np.random.default_rng(4)
+
+    def rows(count: int, mean: float) -> tuple[dict[str, list[float]], np.ndarray]:
+        x = np.column_stack([random.uniform(0, 4, count), random.normal(size=count)])
+        x[:, 0] = np.where(random.random(count) < mean, x[:, 0] / 4 + 3, x[:, 0])  # more rows near the upper end
+        noise = random.normal(size=count) * (0.2 + x[:, 0] / 2)
+        return {"a": x[:, 0].tolist(), "b": x[:, 1].tolist()}, 3 * x[:, 0] + x[:, 1] + noise
+
+    settings = Settings(learners=("lightgbm",), executor="serial", search="random")
+    fitted = AutoML(time_limit=60, max_trials=2, seed=0, n_jobs=1, settings=settings).fit(*rows(3000, 0.0))
+    plugins = Plugins(Settings(monitors=("drift",), plugins={"drift": {"interval": 600.0}}))
+    service = PredictionService(plugins=plugins, options=ServiceOptions(sample_rows=10_000))
+    service.add(fitted, name="prices", version="1")
+    data, truth = rows(4000, 0.9)  # where the noise is larger
+    with service:
+        drift = service.monitors["drift"]
+        said = service.predict(data, name="prices").labels
+    drift.flush()
+    told, real = drift.summary()[0], float(np.sqrt(np.mean((said - truth) ** 2)))
+    held_out = told["performance"]["baseline"]
+    print(f"on held-out rows {held_out:.3f}, estimate {told['estimate']}, realised {real:.3f}")
+    assert real > held_out * 1.2
+    assert told["estimate"]["doubt"] == ""
+    assert told["estimate"]["rmse"] == pytest.approx(real, rel=0.06)
+    assert 'automl_performance_estimate{model="prices",version="1",metric="rmse"}' in drift.expose()[1].decode()
+
+
 def test_predictions_of_a_service_are_watched_from_its_first_answers_on(model) -> None:
     random = np.random.default_rng(3)
     plugins = Plugins(Settings(monitors=("drift",), plugins={"drift": {"interval": 600.0}}))

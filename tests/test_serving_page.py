@@ -155,6 +155,19 @@ def test_drift_is_shown_with_its_feature(visit, model) -> None:
         assert "drift" in named.inner_text()
 
 
+def test_estimate_and_faults_of_a_feed_are_shown(visit, table, model) -> None:
+    pytest.importorskip("automl_drift")
+    watched = load_settings(monitors=("drift",), plugins={"drift": {"interval": 0.1}})
+    rows = table.select(model.names).to_pylist()
+    with serving(create_app(model, settings=watched)) as client:
+        client.post("/predict", json=[{**row, "city": "Atlantis"} if i % 5 == 0 else row for i, row in enumerate(rows)])
+        page = visit(client)
+        told = page.locator("#charts .told")
+        told.filter(has_text="accuracy without labels: 0.").wait_for()
+        told.filter(has_text="Not to be trusted").filter(has_text="'city'").wait_for()
+        told.filter(has_text="city: unseen in").wait_for()
+
+
 def test_error_is_shown_where_the_answer_would_be(visit, server) -> None:
     page = visit(server)
     page.get_by_label("age").wait_for()

@@ -101,6 +101,12 @@ def test_what_a_server_watches_is_shown(run: Run, ask_server: Callable[[dict[str
     assert "size" in result.output
 
 
+def test_estimate_of_the_error_is_shown(run: Run, ask_server: Callable[[dict[str, Any]], str]) -> None:
+    said = {**SAID, "estimate": {"rmse": 21.5, "interval": [20.0, 23.0], "doubt": ""}}
+    result = run("drift", ask_server({"drift": {"drift": [said]}}))
+    assert "rmse without labels: 21.5000, 20.0000 to 23.0000\n" in result.output
+
+
 def test_server_that_watches_no_drift_says_so(run: Run, ask_server: Callable[[dict[str, Any]], str]) -> None:
     result = run("drift", ask_server({"drift": {}}))
     assert result.exit_code != 0

@@ -96,7 +96,8 @@ def _show(versions: list[dict[str, Any]]) -> None:
         if (estimate := told.get("estimate")) is not None:
             low, high = estimate["interval"]
             doubt = f"; not to be trusted: {estimate['doubt']}" if estimate["doubt"] else ""
-            click.echo(f"accuracy without labels: {estimate['accuracy']:.4f}, {low:.4f} to {high:.4f}{doubt}")
+            metric = next(name for name in ("accuracy", "rmse", "mae") if name in estimate)
+            click.echo(f"{metric} without labels: {estimate[metric]:.4f}, {low:.4f} to {high:.4f}{doubt}")
         rows = [(f["name"], f["status"], f"{f['effect']:.3f}", f"{f['impact']:.3f}") for f in told.get("features", ())]
         if rows:
             click.echo(align(("FEATURE", "VERDICT", "EFFECT", "IMPACT"), rows))

@@ -9,7 +9,7 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 
 as soon as a model is in service, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training
 table, or None), `importances` (by column; empty where a member has none), `scores` of held-out rows by metric and their
-`calibration` (`certainty` and `right` of each, or None) and `predictions`, or None, and one `Event("retired", ...)` with `model`
+`calibration` (`certainty` and `right` of each, of numbers their `error`, or None) and `predictions`, or None, and one `Event("retired", ...)` with `model`
 and `version` when it leaves; and one `Event("failure", ...)` per model with `model` and `errors`, a count by kind of error.
 """
 
@@ -203,7 +203,7 @@ def announce(served: Served) -> dict[str, Any]:
         "version": served.version,
         "metric": model.metric,
         "scores": held_out_score(model),
-        "calibration": held_out_certainty(model),
+        "calibration": held_out_calibration(model),
         "predictions": held_out_predictions(model),
         "schema": None if model.schema is None else model.schema.to_json(),
         "importances": importances,
@@ -222,12 +222,17 @@ def held_out_score(model: Model) -> dict[str, float]:
     return {"accuracy": float(np.mean(said == truth))}
 
 
-def held_out_certainty(model: Model) -> dict[str, list[Any]] | None:
-    """Return how certain the model was of rows that it had not seen in its fit, and whether it was right."""
+def held_out_calibration(model: Model) -> dict[str, list[Any]] | None:
+    """Return how certain the model was of rows that it had not seen in its fit, and whether it was right.
+
+    Of numbers, return truth less prediction, in the order of `held_out_predictions`.
+    """
     evidence = model.evidence
-    if evidence is None or not len(evidence.rows) or model.task == REGRESSION:
+    if evidence is None or not len(evidence.rows):
         return None
     said = evidence.prediction.astype(np.float64)
+    if model.task == REGRESSION:
+        return {"error": (evidence.target - said).tolist()}
     truth = model.classes_[evidence.target.astype(np.intp)]
     return {"certainty": certainties(model, said).tolist(), "right": (model.decide(said) == truth).tolist()}
 
