@@ -225,6 +225,18 @@ def test_portable_member_needs_no_consent(make_model, make_table, tmp_path) -> N
     np.testing.assert_allclose(again.predict(make_table()), model.predict(make_table()))
 
 
+def test_member_that_cannot_be_stored_is_named(make_model, tmp_path) -> None:
+    from automl.predictor import Opaque, Predictor
+
+    model = make_model("regression")
+    keep = np.arange(len(model.encoder.columns), dtype=np.int32)
+    unnamed = type("Unnamed", (), {"rounds": None, "predict": lambda self, values: np.zeros(len(values))})()
+    model.predictor = Predictor([], [Opaque("mine", None, unnamed, keep, (), 1.0)], columns=len(keep))
+    with pytest.raises(DataError, match="learner 'mine' cannot be stored"):
+        model.save(tmp_path / "m.automl")
+    assert not list(tmp_path.iterdir())
+
+
 class Bomb:
     def __reduce__(self):
         return os.mkdir, (os.environ["BOMB"],)

@@ -111,8 +111,18 @@ def _opaque(number: int, member: Opaque, writer: ArrayWriter, members: dict[str,
     if learner is not None and isinstance(learner, Portable):
         form, members[file] = "portable", learner.dump(member.model)
     else:
-        form, members[file] = "pickle", pickle.dumps(member.model)
+        form, members[file] = "pickle", _pickled(member)
     return body | {"form": form, "member": file}
+
+
+def _pickled(member: Opaque) -> bytes:
+    try:
+        return pickle.dumps(member.model)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"a model of the learner {member.name!r} cannot be stored: {error}. Leave the learner out, or give it dump and "
+            "load (automl_core.Portable), or its models export (automl_core.Exports)."
+        ) from error
 
 
 def versions() -> dict[str, str]:
