@@ -151,3 +151,10 @@ def test_overlapping_fits_keep_to_one_thread() -> None:
     assert set(threads()) <= {1}
     second.__exit__(None, None, None)
     assert threads() == before
+
+
+def test_it_goes_before_slow_boosters_of_many_classes_only() -> None:
+    columns = (Column("a"),)
+    ranks = {task: Perceptron().portfolio(task, 5000, columns)[0].rank for task in ("binary", "multiclass")}
+    assert 1 < ranks["multiclass"] < 2 < ranks["binary"] < 10
+    assert Perceptron().portfolio("multiclass", 50_000, columns)[0].rank > 10
