@@ -57,7 +57,7 @@ class PerceptronModel:
 
 
 class Perceptron(Learner):
-    """Adam on mini-batches, weights averaged over epochs, stopped on the valid rows, or on a tenth where there are none.
+    """Adam on mini-batches, weights averaged over epochs, ended where the loss of other rows is least.
 
     One thread: products of a mini-batch are too small to share. The average over epochs (Polyak, Juditsky 1992) does
     what a falling learning rate would, which scikit-learn's Adam does not have.
