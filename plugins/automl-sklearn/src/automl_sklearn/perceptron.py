@@ -86,8 +86,9 @@ class Perceptron(Learner):
         patient: dict[str, Scalar] = {"units": 256, "learning_rate": 0.001, "epochs": EPOCHS}
         if rows > SMALL:
             return (Candidate({}, rank=12), Candidate(patient, rank=35))
-        # Boosters take a tree for each class: of several classes a perceptron costs least for what it brings.
-        first, second = (1.5, 3.5) if task == "multiclass" else (4, 35)
+        # Boosters take a tree for each class: of several classes a perceptron costs least for what it brings. Of few rows it
+        # takes four fits in one, and must show on one fold that it is worth them.
+        first, second = (1.5, 3.5) if task == "multiclass" else (4.0 if rows >= 5 * MANY else 10.0, 35.0)
         return (Candidate({}, rank=first), Candidate(patient, rank=second))
 
     def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
