@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_moons
 from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from automl_core import Column, Data, DataError, Model
 from automl_core.testing.flat import evaluate
@@ -138,19 +138,17 @@ def test_fit_on_noise_is_stopped_by_other_rows() -> None:
 
 
 def test_overlapping_fits_keep_to_one_thread() -> None:
-    def threads() -> list[int]:
-        return [item["num_threads"] for item in threadpool_info() if item["user_api"] == "blas"]
+    def threads() -> set[int]:
+        return {item["num_threads"] for item in threadpool_info() if item["user_api"] == "blas"}
 
-    before = threads()
-    with blas_threads(1), blas_threads(1):
-        assert set(threads()) <= {1}
-    first, second = blas_threads(1), blas_threads(1)
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert set(threads()) <= {1}
-    second.__exit__(None, None, None)
-    assert threads() == before
+    with threadpool_limits(limits=2, user_api="blas"):
+        first, second = blas_threads(1), blas_threads(1)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads() == {1}
+        second.__exit__(None, None, None)
+        assert threads() == {2}
 
 
 def test_it_goes_before_slow_boosters_of_many_classes_only() -> None:

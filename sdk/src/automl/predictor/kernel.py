@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from automl.predictor.plain import PlainProgram
+from automl.predictor.program import LINK_CODES
 
 try:
     from automl.predictor import _kernel  # type: ignore[attr-defined,unused-ignore]
@@ -25,7 +26,6 @@ __all__ = ["COMPILED", "Run", "Runnable", "load_network", "load_program", "pack"
 Run: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float64]], None]"
 COMPILED = _kernel is not None
 ACTIVATIONS = {"relu": 0, "selu": 1, "mish": 2}
-LINKS = {"identity": 0, "sigmoid": 1, "softmax": 2}
 
 
 class Runnable(Protocol):
@@ -53,7 +53,7 @@ def load_network(network: Network, *, compiled: bool = COMPILED) -> Run | None:
         network.start, network.width, network.levels, network.table, network.base, np.concatenate(layers), sizes,
     )  # fmt: skip
     run: Run = _kernel.Network(
-        network.columns, ACTIVATIONS[network.activation], LINKS[network.link], network.frequency.shape[1], network.low,
+        network.columns, ACTIVATIONS[network.activation], LINK_CODES[network.link], network.frequency.shape[1], network.low,
         network.high, network.scale, tuple(np.ascontiguousarray(array) for array in arrays),
     ).predict  # fmt: skip
     return run

@@ -195,7 +195,7 @@ class Journal:
             flat = None  # which tree is of which round nobody could tell
         if flat is not None:
             arrays["flat"] = np.frombuffer(dump_flat(flat), dtype=np.uint8)
-        elif isinstance(network := exported(whole.model), Network) and not fitted.derived:
+        elif isinstance(network := exported(whole.model), Network) and not (network.derived or fitted.derived):
             head, layers = network_to_arrays(network)
             arrays = {LAYER + name: array for name, array in layers.items()} | {"network": np.array(json.dumps(head))}
         elif isinstance(learner, Portable) and not fitted.derived:
