@@ -33,6 +33,7 @@ PATIENCE = 1.5  # times the seconds that a fit was given, plus HANG_SECONDS, aft
 HANG_SECONDS = 5.0
 SEARCH_FITS = 15  # the search starts where it can afford so many trials
 SEARCH_RANK = 100.0
+CUT_SHORT = 0.6  # of the seconds that its fits would take, from which on a trial is worth ending them early
 BATCH = 4  # trials asked for at once without a clock
 log = logging.getLogger("automl.study")
 
@@ -82,6 +83,7 @@ class Loop:
         self._open: list[tuple[float, int, Member]] = []
         self._slots = plan.slots
         self._cost: dict[str, float] = {}
+        self._dear: list[Proposal] = []
         self._asked: list[Trial] = []
         self._numbers: dict[int, int] = {}
         self._told: set[int] = set()
@@ -183,7 +185,7 @@ class Loop:
             return True
         self._submit(fresh, fresh.waiting.pop(0))
         # Without a clock the order must not depend on which fit is faster: all folds at once.
-        if not self._timed or fresh.rank < ANCHOR_RANK:
+        if not self._timed or fresh.rank < ANCHOR_RANK or fresh.hurried:
             self._push(fresh)
         return True
 
@@ -202,11 +204,28 @@ class Loop:
             return None
         while self.proposals:
             proposal = self.proposals.pop(0)
-            expected = self._cost.get(proposal.learner, 0.0)
-            if expected * (1 if self.plan.folds == 1 else self.plan.folds / self._slots) > self.clock.search_left:
+            if self._expected(proposal) > self.clock.search_left:
+                self._dear.append(proposal)
                 continue
             return self.open_member(proposal.learner, proposal.candidate, "portfolio")
-        return self._ask()
+        return self._ask() or self._hurry()
+
+    def _expected(self, proposal: Proposal) -> float:
+        """Return the seconds that a trial would take by what the learner's last one did; 0 where there was none."""
+        each = self._cost.get(proposal.learner, 0.0)
+        return each * (1 if self.plan.folds == 1 else self.plan.folds / self._slots)
+
+    def _hurry(self) -> Member | None:
+        """Open what would take longer than there is time, but not much: its fits are ended early, one trial at a time."""
+        if any(member.hurried and member.trial.state == TrialState.RUNNING for member in self.members):
+            return None
+        while self._dear:
+            proposal = self._dear.pop(0)
+            if CUT_SHORT * self._expected(proposal) <= self.clock.search_left:
+                member = self.open_member(proposal.learner, proposal.candidate, "portfolio")
+                member.hurried = True
+                return member
+        return None
 
     def _ask(self) -> Member | None:
         if self.search is None:
@@ -293,6 +312,9 @@ class Loop:
         """Return the seconds that one fit may take, so that no trial spends the time of all others."""
         if self.clock.limit is None:
             return None
+        if member.hurried:
+            turns = -(-(len(member.waiting) + member.running + 1) // self._slots)
+            return max(0.93 * self.clock.search_left / turns, 0.05)
         share = ANCHOR_SHARE if member.rank < ANCHOR_RANK else TRIAL_SHARE
         fair = share * self.clock.limit * self._slots / self.plan.folds
         # What follows a fit, its validation rows and its ride home, must not make it late.

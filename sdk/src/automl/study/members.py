@@ -52,6 +52,7 @@ class Member:
     prediction: NDArray[np.float32] | None = None
     ended: float | None = None  # seconds since the study's start
     barred: bool = False  # from the ensemble
+    hurried: bool = False  # its fits share what time is left, instead of each taking what it would
 
     @property
     def key(self) -> str:

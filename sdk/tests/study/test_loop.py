@@ -1,0 +1,80 @@
+"""The loop on a clock that only fits move: each takes its seconds, or what it is allowed."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from automl.metrics import METRICS
+from automl.study.clock import Clock
+from automl.study.folds import make_splits
+from automl.study.frame import Fitted, Frame, Here
+from automl.study.loop import Loop
+from automl.study.members import Proposal
+from automl.study.plan import Plan
+from automl.study.views import Recipe
+from automl_core import REGRESSION, Candidate, Column, Data, TrialState
+
+ROWS, FOLDS = 60, 3
+
+
+class HandClock(Clock):
+    now = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return self.now
+
+
+class Instant:
+    """An executor whose fits take the seconds that their trial says, by the hand of the clock."""
+
+    capacity = 1
+
+    def __init__(self, clock: HandClock) -> None:
+        self.clock = clock
+
+    def submit(self, _task, shared, order):
+        seconds = min(order.params["seconds"], order.seconds)
+        self.clock.now += seconds
+        valid = shared.get().splits[order.part].valid
+        noise = np.random.default_rng(order.trial).normal(size=len(valid)).astype(np.float32)
+        future: Future[Fitted] = Future()
+        future.set_result(Fitted(order.part, SimpleNamespace(rounds=None), np.arange(1), (), noise, seconds))
+        return future
+
+
+def run(limit: float, seconds: list[float]) -> list[tuple[str, float]]:
+    target = np.random.default_rng(0).normal(size=ROWS)
+    data = Data(np.zeros((ROWS, 1), dtype=np.float32), (Column("x"),), target)
+    splits = make_splits(target, classes=0, folds=FOLDS, seed=0, holdout=0.2)
+    frame, clock = Frame(data, splits, REGRESSION, 0, 0), HandClock(limit, 0.0)
+    loop = Loop(
+        frame=frame,
+        shared=Here(frame),
+        executor=Instant(clock),
+        plan=Plan(FOLDS, 0.2, 1, 1, False, 0.0),
+        clock=clock,
+        metric=METRICS["rmse"],
+        learners={"given": None},
+        recipe=lambda view: Recipe((0,)),
+        tell=lambda member: None,
+        keep=lambda member, fitted: fitted,
+    )
+    loop.proposals = [Proposal("given", Candidate({"seconds": each}, rank)) for rank, each in enumerate(seconds)]
+    loop.run()
+    assert clock.elapsed <= limit
+    return [(member.trial.state, round(member.seconds, 1)) for member in loop.members]
+
+
+def test_what_time_is_left_goes_to_a_trial_of_fits_that_end_early():
+    *before, last = run(112, [10, 10, 10, 10, 10])
+    assert before == [(TrialState.COMPLETE, 30.0)] * 3
+    assert last == (TrialState.COMPLETE, pytest.approx(19, abs=1))
+
+
+def test_a_trial_that_would_have_little_of_its_time_is_not_begun():
+    assert run(78, [10, 10, 10, 10]) == [(TrialState.COMPLETE, 30.0)] * 2
