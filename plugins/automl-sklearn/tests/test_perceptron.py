@@ -7,10 +7,10 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from automl_core import Column, Data, DataError, Model
+from automl_core.networks import read_inputs
 from automl_core.testing.flat import evaluate
 from automl_sklearn import perceptron
 from automl_sklearn.linear import Linear
-from automl_sklearn.network import read
 from automl_sklearn.perceptron import Perceptron
 from automl_sklearn.rows import blas_threads
 
@@ -70,7 +70,7 @@ def test_indicators_are_of_frequent_levels_and_of_missing_ones() -> None:
     codes = np.array([0.0] * 9 + [1.0] * 5 + [2.0] + [np.nan] * 4, dtype=np.float32)[:, None]
     data = Data(codes, (Column("c", 4),), np.arange(19.0))
     network = Perceptron().fit(job(data, "regression", share=1.0)).export()
-    said = read(network, np.array([[0], [1], [2], [3], [np.nan]], dtype=np.float32))
+    said = read_inputs(network, np.array([[0], [1], [2], [3], [np.nan]], dtype=np.float32))
     assert said.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl_core import Column
+from automl_core.networks import robust_scale, squash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Category", "Encoded", "Inputs", "fit_inputs", "squash"]
+__all__ = ["Category", "Encoded", "Inputs", "fit_inputs"]
 
 ONE_HOT = 9  # levels up to which a category is one-hot (Holzmueller et al. 2024, table A.1)
 WIDTH = 8  # of the embedding of a larger one
@@ -68,18 +69,10 @@ class Inputs:
         return Encoded(numbers.astype(np.float32), np.isnan(values[:, self.flags]).astype(np.float32), codes)
 
 
-def squash(
-    numbers: NDArray[np.float32], center: NDArray[np.float64], factor: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Scale and clip smoothly to (-3, 3); 0 where missing."""
-    scaled = (numbers.astype(np.float64) - center) * factor
-    return np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
-
-
 def fit_inputs(values: NDArray[np.float32], columns: Sequence[Column]) -> Inputs:
     """Learn scales and rows from training rows: robust scaling as in Holzmueller et al. 2024, section 3."""
     source = np.array([j for j, column in enumerate(columns) if not column.categorical], dtype=np.int32)
-    scales = np.array([_robust(values[:, j]) for j in source]).reshape(len(source), 2)
+    scales = np.array([robust_scale(values[:, j]) for j in source]).reshape(len(source), 2)
     return Inputs(
         source=source,
         center=scales[:, 0],
@@ -89,16 +82,6 @@ def fit_inputs(values: NDArray[np.float32], columns: Sequence[Column]) -> Inputs
             _category(j, values[:, j], column.categories) for j, column in enumerate(columns) if column.categorical
         ),
     )
-
-
-def _robust(column: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the median, and one over the distance of the quartiles, or of half the range where that is 0."""
-    known = column[~np.isnan(column)].astype(np.float64)
-    if not len(known):
-        return 0.0, 0.0
-    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
-    distance = high - low if high > low else (known.max() - known.min()) / 2
-    return float(median), float(1.0 / distance) if distance > 0 else 0.0
 
 
 def _category(number: int, codes: NDArray[np.float32], levels: int) -> Category:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.explain.links import spread_rest
-from automl.predictor.network import NetworkModel, read_inputs
+from automl.predictor.network import NetworkModel
+from automl_core.networks import read_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.predictor.kernel import Run, load_network
 from automl_core import DataError, Network
 from automl_core.flat import ACTIVATIONS
+from automl_core.networks import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["NetworkModel", "network_from_arrays", "network_to_arrays", "read_inputs"]
+__all__ = ["NetworkModel", "network_from_arrays", "network_to_arrays"]
 
-Layers: TypeAlias = "list[tuple[NDArray[np.float64], NDArray[np.float64]]]"
-CHUNK = 4096  # rows at once, so that cosines and hidden units stay within some tens of MB
 LINKS = ("identity", "sigmoid", "softmax")
 ARRAYS = {
     "source": "int32", "center": "float64", "factor": "float64", "flags": "int32", "frequency": "float32",
@@ -41,18 +40,14 @@ class NetworkModel:
     network: Network
     rounds: int | None = None
     _run: Run | None = field(init=False, repr=False)
-    _layers: Layers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check(self.network)
         self._run = load_network(self.network)
-        pairs = zip(self.network.weights, self.network.biases, strict=True) if self._run is None else ()
-        self._layers = [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in pairs]
 
     def predict(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         if self._run is None:
-            starts = range(0, max(len(values), 1), CHUNK)
-            return np.concatenate([_evaluate(self.network, self._layers, values[s : s + CHUNK]) for s in starts])
+            return evaluate(self.network, values)
         outputs = 2 if self.network.link == "sigmoid" else len(self.network.base)
         out = np.empty(len(values) if self.network.link == "identity" else (len(values), outputs))
         self._run(np.ascontiguousarray(values), out)
@@ -60,47 +55,6 @@ class NetworkModel:
 
     def export(self) -> Network:
         return self.network
-
-
-def _evaluate(network: Network, layers: Layers, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    hidden = read_inputs(network, values)
-    for number, (weight, bias) in enumerate(layers):
-        if number:
-            hidden = _activate(network.activation, hidden)
-        hidden = hidden @ weight + bias
-    raw = network.base + network.scale * np.clip(hidden, network.low, network.high)
-    if network.link == "identity":
-        return np.asarray(raw[:, 0])
-    if network.link == "sigmoid":
-        positive = 0.5 * (1.0 + np.tanh(raw[:, 0] / 2.0))  # the logistic function, which so cannot overflow
-        return np.column_stack([1.0 - positive, positive])
-    parts = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return np.asarray(parts / parts.sum(axis=1, keepdims=True))
-
-
-def read_inputs(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what the first layer reads, float64 (rows, inputs)."""
-    scaled = (values[:, network.source].astype(np.float64) - network.center) * network.factor
-    numbers = np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / 3.0) ** 2))
-    cosines = np.cos(numbers[:, :, None] * network.frequency + network.phase)
-    parts = [numbers, np.isnan(values[:, network.flags]), cosines.reshape(len(values), network.frequency.size)]
-    for column, start, width, levels in zip(
-        network.categories, network.start, network.width, network.levels, strict=True
-    ):
-        codes = values[:, column]
-        # What is no code of the training table counts as missing.
-        known = (codes >= 0) & (codes < levels)
-        row = np.where(known, codes, levels).astype(np.int64)
-        parts.append(network.table[start + width * row[:, None] + np.arange(width)])
-    return np.concatenate(parts, axis=1, dtype=np.float64)
-
-
-def _activate(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    if name == "mish":
-        return np.asarray(value * np.tanh(np.logaddexp(0.0, value)))
-    if name == "relu":
-        return np.maximum(value, 0.0)
-    return np.where(value > 0, 1.0507009873554805 * value, 1.7580993408473766 * np.expm1(np.minimum(value, 0.0)))
 
 
 # ---- to and from arrays
