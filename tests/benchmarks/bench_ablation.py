@@ -2,7 +2,7 @@
 
 Configurations are fitted by number, without a clock, so that the ratios do not depend on the machine. Run it with
 `pytest -m benchmark -s tests/benchmarks/bench_ablation.py`; DATASETS=FOLDER takes the Parquet files that
-FOLDER/manifest.json lists (name, file, target, task) instead of scikit-learn's small data sets.
+FOLDER/manifest.json lists (name, file, target, task) instead of scikit-learn's small data sets, ONLY="NAME NAME" some of them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import pytest
 from automl import AutoML
 from automl.metrics import resolve_metric
 from automl.predictor import Opaque, Part, Predictor
+from automl.schema import TEXT, describe
 from automl.study import ensemble, loop, run
 from automl.study.calibration import apply_temperature
 from automl.study.finish import flatten
+from automl.study.members import is_hopeless
 from automl_core import TrialState
 from automl_core.settings import load_settings
 
@@ -70,7 +72,8 @@ class Studied:
         stack = np.stack([self.loop.collect(m)[1] for m in members]).astype(np.float64)
         truth = self.loop.frame.data.target[rows]
         losses = np.array([self.metric.loss(truth, said) for said in stack])
-        return ensemble.METHODS[method](ensemble._Problem(stack, truth, None, self.metric, losses))
+        problem = ensemble._Problem(stack, truth, None, self.metric, losses)
+        return ensemble._greedy(problem) if method == "choice" else ensemble.weigh(problem)[method]
 
 
 def tables() -> Iterator[tuple[str, pa.Table, str, str]]:
@@ -83,7 +86,10 @@ def tables() -> Iterator[tuple[str, pa.Table, str, str]]:
             columns = {f"x{i}": x[:, i] for i in range(x.shape[1])}
             yield name, pa.table({**columns, "target": y}), "target", task
         return
+    only = os.environ.get("ONLY", "").split()
     for item in json.loads((Path(folder) / "manifest.json").read_text())["datasets"]:
+        if only and item["name"] not in only:
+            continue
         table = pq.read_table(Path(folder) / item["file"])
         yield item["name"], table, item["target"], item["task"]
 
@@ -123,6 +129,11 @@ def _say(found: Any, member: Any, fit: Any, values: np.ndarray, classes: int) ->
     return Predictor([], [alone], classes=classes, columns=values.shape[1]).predict(values)
 
 
+def shipped(done: Studied) -> float:
+    members = done.members()
+    return done.loss(members, done.chosen(members))
+
+
 def compare(done: Studied) -> dict[str, float]:
     every = done.members()
     full = done.chosen(every)
@@ -132,8 +143,8 @@ def compare(done: Studied) -> dict[str, float]:
         "all parts": done.loss(every, full),
         "best trial instead of ensemble": done.loss(every, best),
         "mean of all instead of choice": done.loss(every, np.full(len(every), 1 / len(every))),
-        "greedy without guards and shrinkage": done.loss(every, done.by("greedy", every)),
-        "greedy shrunk, without rivals": done.loss(every, ensemble._shrink(done.by("greedy", every), done.rows)),
+        "greedy without guards and shrinkage": done.loss(every, done.by("choice", every)),
+        "greedy shrunk, without rivals": done.loss(every, done.by("greedy", every)),
         "simplex alone": done.loss(every, done.by("simplex", every)),
         "one fold's models": done.loss(every, full, folds=1),
         "three folds' models": done.loss(every, full, folds=3),
@@ -151,10 +162,22 @@ def compare(done: Studied) -> dict[str, float]:
     for name, keep in subsets.items():
         members = done.members(keep)
         losses[name] = done.loss(members, done.chosen(members))
+    raced, fits = race(done, every)
+    losses["racing on one fold (with a clock only)"] = done.loss(raced, done.chosen(raced))
     mixed = sum(w * np.mean(done.said[m.trial.id], axis=0) for m, w in zip(every, full, strict=True))
     if done.engine.study_.task != "regression":
         losses["with one temperature"] = done.metric.loss(done.target, apply_temperature(mixed, ship.temperature))
-    return {name: loss / losses["all parts"] for name, loss in losses.items()}
+    return {"share of fits, raced": fits} | {name: loss / losses["all parts"] for name, loss in losses.items()}
+
+
+def race(done: Studied, every: list[Any]) -> tuple[list[Any], float]:
+    """Return the members that a race on the first fold would have left, and the share of fits that it would have taken."""
+    left: list[Any] = []
+    for member in every:
+        if not is_hopeless(member, [*left, member], done.loop.frame):
+            left.append(member)
+    lost = sum(len(member.fits) - 1 for member in every if member not in left)
+    return left, 1 - lost / sum(len(member.fits) for member in every)
 
 
 def test_what_each_part_brings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +188,12 @@ def test_what_each_part_brings(monkeypatch: pytest.MonkeyPatch) -> None:
             found = compare(done)
             if AGAIN:
                 with monkeypatch.context() as patch:
-                    patch.setattr(loop, "cut_to", lambda fits: None)
+                    patch.setattr(loop, "common_rounds", lambda fits, rows: None)
                     own = study(table, target, task, seed, monkeypatch)
-                mine, theirs = own.members(), done.members()
-                ours = done.loss(theirs, done.chosen(theirs))
-                found["each fold's own rounds"] = own.loss(mine, own.chosen(mine)) / ours
+                found["each fold's own rounds"] = shipped(own) / shipped(done)
+            if texts := [c.name for c in describe(table.slice(0, ROWS)).inputs if c.kind == TEXT and c.name != target]:
+                silent = study(table.drop_columns(texts), target, task, seed, monkeypatch)
+                found["no columns of text"] = shipped(silent) / shipped(done)
             print(name, seed, {key: round(value, 4) for key, value in found.items()}, flush=True)
             for key, value in found.items():
                 ratios.setdefault(key, []).append(value)

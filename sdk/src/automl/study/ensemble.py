@@ -15,7 +15,7 @@ from automl.metrics import Metric, row_losses
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Ensemble", "choose_weights"]
+__all__ = ["Ensemble", "choose_weights", "weigh"]
 
 Weights: TypeAlias = "NDArray[np.float64]"
 Slope: TypeAlias = "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
@@ -23,6 +23,8 @@ ROUNDS = 25  # more brings nothing measurable (TabRepo; AutoGluon's own setting 
 MAX_ROWS = 20_000  # for the choice of weights; the shipped score is taken on all rows
 SAME = 0.9999  # correlation from which on two members count as one
 NESTED = 5
+LEAST = 0.01  # weight that is worth a member's time in predictions
+DOUBT = 1000  # rows up to which the simplex has the greater say: greedy choices among few rows are chance
 DEFAULT = "greedy"
 
 
@@ -58,7 +60,8 @@ def choose_weights(
 
     Greedy selection with replacement (Caruana et al. 2004) is used unless the mean of all members, a regression over
     the simplex or the best member alone beats it by more than two standard errors in a nested cross-validation over
-    the rows. Weights shrink towards the mean of the chosen members by 1000 / (rows + 1000).
+    the rows. Greedy weights are mixed with those of the simplex, which shares weight more evenly, by the share
+    1000 / (rows + 1000).
 
     Args:
         limit: at most so many members compete, the best by their own loss.
@@ -74,7 +77,7 @@ def choose_weights(
     problem = _Problem(stack[kept], y, w, metric, losses[kept])
     nested = {} if left() <= 0 else _nested(problem, seed, left)
     method = _surest(nested) if nested else DEFAULT
-    weights = _shrink(METHODS[method](problem), len(y)) if method in ("greedy", "simplex") else METHODS[method](problem)
+    weights = weigh(problem)[method]
     loss = problem.loss(weights)
     means = {name: float(np.mean(values)) for name, values in nested.items()}
     return Ensemble(_spread(weights, kept, len(stack)), method, loss, means.get(method, loss), means)
@@ -148,8 +151,7 @@ def _simplex(problem: _Problem) -> Weights:
         gradient = slope(weights) + 0.001 * np.log(np.clip(weights * members, 1e-12, None))
         weights = weights * np.exp(-(gradient - gradient.min()) * 2.0 / np.sqrt(1 + step / 30))
         weights /= weights.sum()
-    weights[weights < 0.01] = 0
-    return np.asarray(weights / weights.sum())
+    return _without_small(weights)
 
 
 def _square_slope(problem: _Problem, mass: Weights) -> Slope:
@@ -166,12 +168,16 @@ def _log_slope(problem: _Problem, mass: Weights) -> Slope:
     return lambda weights: -weighed @ (1 / np.clip(weights @ picked, 1e-12, None))
 
 
-METHODS: dict[str, Callable[[_Problem], Weights]] = {
-    "single": _single,
-    "mean": _mean,
-    "simplex": _simplex,
-    "greedy": _greedy,
-}
+def _without_small(weights: Weights) -> Weights:
+    kept = np.where(weights < LEAST, 0.0, weights)
+    return np.asarray(kept / kept.sum())
+
+
+def weigh(problem: _Problem) -> dict[str, Weights]:
+    """Return the weights of every method, the simplest first."""
+    simplex, trust = _simplex(problem), len(problem.target) / (len(problem.target) + DOUBT)
+    greedy = _without_small(trust * _greedy(problem) + (1 - trust) * simplex)
+    return {"single": _single(problem), "mean": _mean(problem), "simplex": simplex, "greedy": greedy}
 
 
 # ---- guards
@@ -179,15 +185,12 @@ METHODS: dict[str, Callable[[_Problem], Weights]] = {
 
 def _nested(problem: _Problem, seed: int, left: Callable[[], float]) -> dict[str, list[float]]:
     label = np.random.default_rng(seed).permutation(len(problem.target)) % NESTED
-    found: dict[str, list[float]] = {name: [] for name in METHODS}
+    found: dict[str, list[float]] = {}
     for part in range(NESTED):
         began = time.monotonic()
         inner, outer = problem.take(np.flatnonzero(label != part)), problem.take(np.flatnonzero(label == part))
-        for name, method in METHODS.items():
-            weights = method(inner)
-            if name in ("greedy", "simplex"):
-                weights = _shrink(weights, len(inner.target))
-            found[name].append(outer.loss(weights))
+        for name, weights in weigh(inner).items():
+            found.setdefault(name, []).append(outer.loss(weights))
         rest = NESTED - part - 1
         if rest and rest * (time.monotonic() - began) > left():
             return {}
@@ -202,12 +205,6 @@ def _surest(nested: dict[str, list[float]]) -> str:
     best = min(nested, key=lambda name: float(np.mean(nested[name])))
     difference = np.array(nested[DEFAULT]) - np.array(nested[best])
     return best if difference.mean() > 2 * difference.std(ddof=1) / np.sqrt(len(difference)) else DEFAULT
-
-
-def _shrink(weights: Weights, rows: int) -> Weights:
-    chosen = weights > 0
-    trust = rows / (rows + 1000)
-    return np.asarray(trust * weights + (1 - trust) * chosen / chosen.sum())
 
 
 def _distinct(stack: NDArray[np.float64], losses: NDArray[np.float64], limit: int) -> list[int]:
