@@ -120,3 +120,9 @@ def test_loading_and_predicting_loads_no_heavy_library(make_model, make_table, t
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[1] == "[]"
     assert float(done.stdout.split("\n")[0]) == pytest.approx(1)
+
+
+def test_numpy_is_left_for_when_the_file_is_being_unpacked() -> None:
+    code = "import sys, automl\nassert automl.load_model\nprint('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

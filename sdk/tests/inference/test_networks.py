@@ -100,7 +100,7 @@ def test_neural_member_is_loaded_without_its_learner(tmp_path, monkeypatch) -> N
     pytest.importorskip("automl_torch", reason="contrib/automl-torch is not installed")
     pytest.importorskip("torch", reason="torch is not installed")
     from automl import AutoML, load_model
-    from automl.artifact import load
+    from automl.artifact import assemble
     from automl_core.settings import load_settings
 
     rng = np.random.default_rng(0)
@@ -111,7 +111,7 @@ def test_neural_member_is_loaded_without_its_learner(tmp_path, monkeypatch) -> N
     automl.save(tmp_path / "model.automl")
     with zipfile.ZipFile(io.BytesIO((tmp_path / "model.automl").read_bytes())) as archive:
         assert sorted(archive.namelist()) == ["arrays.bin", "manifest.json"]
-    monkeypatch.setattr(load, "_learner", lambda name: pytest.fail(f"asked for {name}"))
+    monkeypatch.setattr(assemble, "_learner", lambda name: pytest.fail(f"asked for {name}"))
     model = load_model(tmp_path / "model.automl")
     new = {"a": [0.3, None], "b": ["y", "unseen"]}
     np.testing.assert_array_equal(model.predict(new), automl.predict(new))

@@ -18,8 +18,10 @@ from typing import Any
 
 from automl_core import DataError
 
-__all__ = ["MAX_BYTES", "pack", "unpack", "unpack_manifest"]
+__all__ = ["FORMAT", "MAX_BYTES", "PRODUCER", "pack", "unpack", "unpack_manifest"]
 
+FORMAT = 1
+PRODUCER = "automl"
 MAX_BYTES = 4 << 30
 MANIFEST, SIGNATURE = "manifest.json", "signature"
 NAMES = re.compile(r"manifest\.json|signature|arrays\.bin|members/[0-9]{1,4}")

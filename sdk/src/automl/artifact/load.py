@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from automl.artifact.arrays import ArrayReader
-from automl.artifact.container import MAX_BYTES, unpack, unpack_manifest
-from automl.artifact.flats import derived_from_json, flat_from_json
+from automl.artifact.container import FORMAT, MAX_BYTES, PRODUCER, unpack, unpack_manifest
 from automl.artifact.place import read_bytes
-from automl.artifact.save import FORMAT, PRODUCER
-from automl.encoder.encoder import Encoder
-from automl.model import Model
-from automl.predictor import Opaque, Part, Predictor
-from automl.predictor.network import NetworkModel, network_from_arrays
-from automl.report.evidence import Evidence
-from automl.schema import Schema
-from automl_core import REGRESSION, TASKS, DataError, Portable
+from automl_core import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from automl.model import Model
+
 __all__ = [
-    "PICKLE", "check_format", "load_model", "make_model", "parse_manifest", "parse_model", "read_manifest", "unpickle_model",
+    "PICKLE", "check_format", "load_model", "make_model", "parse_manifest", "parse_model", "read_manifest", "unpack_model",
+    "unpickle_model",
 ]  # fmt: skip
 
 PICKLE = b"\x80"
+ASSEMBLE = "automl.artifact.assemble"
 BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
@@ -65,16 +61,32 @@ def parse_model(
     data: bytes, name: str, *, allow_pickle: bool = False, key: bytes | None = None, max_bytes: int = MAX_BYTES
 ) -> Model:
     """Return the model whose file has these bytes; `name` is for messages. See `load_model`."""
-    manifest, members = unpack(data, name, key=key, max_bytes=max_bytes)
+    manifest, members = unpack_model(data, name, key=key, max_bytes=max_bytes)
     return make_model(manifest, members, name, allow_pickle)
+
+
+def unpack_model(
+    data: bytes, name: str, *, key: bytes | None = None, max_bytes: int = MAX_BYTES
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Unpack a file, and meanwhile import what makes a model of it: inflating leaves the interpreter to other threads."""
+    if ASSEMBLE in sys.modules:
+        return unpack(data, name, key=key, max_bytes=max_bytes)
+    imports = Thread(target=import_module, args=(ASSEMBLE,))
+    imports.start()
+    try:
+        return unpack(data, name, key=key, max_bytes=max_bytes)
+    finally:
+        imports.join()
 
 
 def make_model(manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, allow_pickle: bool) -> Model:
     """Return the model of an unpacked file."""
+    from automl.artifact.assemble import assemble
+
     check_format(manifest, name)
     _check_single(manifest, name)
     try:
-        return _make(manifest, members, name, allow_pickle)
+        return assemble(manifest, members, name, allow_pickle)
     except BROKEN as error:
         if isinstance(error, DataError):
             raise
@@ -98,80 +110,9 @@ def _check_single(manifest: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _make(manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, allow_pickle: bool) -> Model:
-    reader = ArrayReader(manifest["arrays"], members["arrays.bin"])
-    task, classes = str(manifest["task"]), _classes(manifest["classes"])
-    if task not in TASKS or (task == REGRESSION) != (len(classes) == 0):
-        raise DataError(f"{name} is damaged: the task {task!r} with {len(classes)} classes.")
-    state = manifest["encoder"]
-    encoder = Encoder.from_state(state["state"], {str(n): reader.get(i) for n, i in state["arrays"].items()})
-    if manifest["columns"] != len(encoder.columns):
-        raise DataError(f"{name} is damaged: its encoder makes {len(encoder.columns)} columns.")
-    predictor = Predictor(
-        [Part(flat_from_json(part, reader), float(part["weight"])) for part in manifest["parts"]],
-        [_opaque(member, members, reader, name, allow_pickle) for member in manifest["opaque"]],
-        classes=len(classes),
-        temperature=float(manifest["temperature"]),
-        columns=len(encoder.columns),
-    )
-    return Model(
-        encoder,
-        predictor,
-        task=task,
-        schema=None if manifest["schema"] is None else Schema.from_json(manifest["schema"]),
-        classes=classes,
-        target=str(manifest["target"]),
-        metric=str(manifest["metric"]),
-        threshold=float(manifest["threshold"]),
-        leaderboard=[dict(row) for row in manifest["leaderboard"]],
-        info={**manifest["info"], **{key: manifest[key] for key in ("format", "created", "versions")}},
-        evidence=None
-        if (told := manifest.get("evidence")) is None
-        else Evidence.from_json(told, reader, classes=len(classes)),
-        importance={str(column): float(share) for column, share in manifest["importance"].items()},
-    )
-
-
-def _classes(labels: Any) -> list[str | int | float | bool]:
-    if not isinstance(labels, list) or not all(isinstance(label, str | int | float | bool) for label in labels):
-        raise TypeError("classes are not text or numbers")
-    return labels
-
-
-def _opaque(
-    body: Mapping[str, Any], members: Mapping[str, bytes], reader: ArrayReader, name: str, allow_pickle: bool
-) -> Opaque:
-    learner, keep = None, reader.get(body["keep"])
-    if keep.dtype != np.int32 or keep.ndim != 1:
-        raise TypeError("keep is no list of columns")
-    derived = tuple(derived_from_json(item, reader) for item in body["derived"])
-    if body["form"] == "network":
-        arrays = {str(key): reader.get(number) for key, number in body["arrays"].items()}
-        model: Any = NetworkModel(network_from_arrays(body, arrays, columns=len(keep) + len(derived)))
-    elif body["form"] == "portable":
-        learner = _learner(str(body["name"]))
-        model = learner.load(members[body["member"]])
-    elif not allow_pickle:
-        raise DataError(
-            f"{name} holds a pickled member of the learner {body['name']!r}, and a pickle can run any code. Where you trust "
-            "the file, load it with allow_pickle=True."
-        )
-    else:
-        model = pickle.loads(members[body["member"]])  # noqa: S301 - the caller said so
-    return Opaque(str(body["name"]), learner, model, keep, derived, float(body["weight"]))
-
-
-def _learner(name: str) -> Any:
-    from automl_core import Plugins
-    from automl_core.settings import load_settings
-
-    learner = Plugins(load_settings()).build("learner", name)
-    if not isinstance(learner, Portable):
-        raise DataError(f"the learner {name!r} as installed here cannot load models: upgrade its plugin.")
-    return learner
-
-
 def unpickle_model(data: bytes, name: str, allow_pickle: bool) -> Model:
+    from automl.model import Model
+
     if not allow_pickle:
         raise DataError(
             f"{name} is a pickle, which can run any code when it is loaded. Where you trust it, load it with "

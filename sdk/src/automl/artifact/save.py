@@ -13,7 +13,7 @@ import numpy as np
 
 import automl_core
 from automl.artifact.arrays import ArrayWriter
-from automl.artifact.container import pack
+from automl.artifact.container import FORMAT, PRODUCER, pack
 from automl.artifact.flats import derived_to_json, flat_to_json
 from automl.artifact.place import write_bytes
 from automl.predictor.network import NetworkModel, network_to_arrays
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from automl.predictor import Opaque
     from automl_core import Plugins
 
-__all__ = ["FORMAT", "PRODUCER", "dump_model", "save_model", "versions"]
-
-FORMAT = 1
-PRODUCER = "automl"
+__all__ = ["dump_model", "plain", "save_model", "versions"]
 
 
 def save_model(

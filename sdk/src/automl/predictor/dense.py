@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -39,32 +41,32 @@ class Dense:
 
 def make_dense(item: Lookup) -> Dense | None:
     """Return all combinations of a lookup's digits; None where they are too many for its keys."""
-    categories = np.isnan(item.threshold)
-    for codes in CODES if categories.any() else (0,):
-        limits = np.where(categories, codes, 0)
-        place = _place_keys(item, limits)
-        if place is None:
+    categories = np.isnan(item.threshold).tolist()
+    for codes in CODES if any(categories) else (0,):
+        limits = tuple(codes if category else 0 for category in categories)
+        count = math.prod(_sizes(limits))
+        if count > min(MOST_CELLS, MOST_EMPTY * (len(item.keys) + 16)):
             return None
-        if np.count_nonzero(np.bincount(place[place >= 0])) == len(item.keys):
-            return _shrink(item, limits, place)
+        if count < len(item.keys):
+            continue
+        cell, key = _place_keys(item, limits)
+        if np.count_nonzero(np.bincount(key)) == len(item.keys):
+            return _shrink(item, limits, cell, key)
     return None
 
 
-def _sizes(limits: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(limits > 0, limits + 2, 2)
+def _sizes(limits: Sequence[int]) -> list[int]:
+    return [limit + 2 if limit else 2 for limit in limits]
 
 
-def _place_keys(item: Lookup, limits: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return for each combination which key it has, -1 for none; None where combinations are too many."""
-    sizes = _sizes(limits)
-    most = min(MOST_CELLS, MOST_EMPTY * (len(item.keys) + 16))
-    if np.prod(sizes.astype(np.float64)) > most:
-        return None
-    key, outside = _keys_of_cells(tuple(limits.tolist()))
+def _place_keys(item: Lookup, limits: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the combinations that have a key, and which key that is."""
+    key, outside = _keys_of_cells(limits)
     if not len(item.keys):
-        return np.full(len(key), -1)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     place = np.minimum(np.searchsorted(item.keys, key), len(item.keys) - 1)
-    return np.where((item.keys[place] == key) & ~outside, place, -1)
+    cell = np.flatnonzero((item.keys[place] == key) & ~outside)
+    return cell, place[cell]
 
 
 @lru_cache(maxsize=8)  # of at most MOST_CELLS each: most lookups of a model have the same limits
@@ -85,17 +87,15 @@ def _keys_of_cells(limits: tuple[int, ...]) -> tuple[NDArray[np.uint64], NDArray
     return key, outside
 
 
-def _shrink(item: Lookup, limits: NDArray[np.int64], place: NDArray[np.int64]) -> Dense:
+def _shrink(item: Lookup, limits: tuple[int, ...], cell: NDArray[np.int64], key: NDArray[np.int64]) -> Dense:
     """Cut codes off that no key has."""
-    grid = place.reshape(_sizes(limits))
-    cut = limits.copy()
-    for axis in np.flatnonzero(limits > 0):
-        known = np.flatnonzero((grid >= 0).any(axis=tuple(a for a in range(grid.ndim) if a != axis)))
-        cut[axis] = max(int(known[-1]) if len(known) else 0, 1)
-        grid = np.take(grid, [*range(cut[axis] + 1), limits[axis] + 1], axis=axis)
-    cells = np.full(grid.size, item.default, dtype=np.float32)
-    flat = grid.ravel()
-    cells[flat >= 0] = item.values[flat[flat >= 0]]
+    digits = np.unravel_index(cell, _sizes(limits)) if limits else ()
+    cut = [max(int(d.max(initial=0)), 1) if limit else 0 for d, limit in zip(digits, limits, strict=True)]
     sizes = _sizes(cut)
-    strides = np.concatenate([np.cumprod(sizes[::-1])[::-1][1:], [1]])
-    return Dense(cut, strides.astype(np.int64), cells)
+    strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    cells = np.full(math.prod(sizes), item.default, dtype=np.float32)
+    place = np.zeros_like(cell)
+    for digit, stride in zip(digits, strides, strict=True):
+        place += digit * stride
+    cells[place] = item.values[key]
+    return Dense(np.array(cut, dtype=np.int64), np.array(strides, dtype=np.int64), cells)

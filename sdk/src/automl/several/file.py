@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from automl.artifact.container import MAX_BYTES, pack, unpack
+from automl.artifact.container import FORMAT, MAX_BYTES, PRODUCER, pack, unpack
 from automl.artifact.load import (
     PICKLE,
     check_format,
     make_model,
     parse_manifest,
     parse_model,
+    unpack_model,
     unpickle_model,
 )
 from automl.artifact.place import read_bytes, write_bytes
-from automl.artifact.save import FORMAT, PRODUCER, dump_model, versions
-from automl.several.model import MultiModel
 from automl_core import DataError
 
 if TYPE_CHECKING:
+    from automl.several.model import MultiModel
     from automl_core import Plugins
 
 __all__ = ["MOST", "dump_models", "load_model", "parse_models", "read_manifests", "save_models"]
@@ -51,7 +51,7 @@ def load_model(
     name, data = os.fspath(path), read_bytes(path)
     if data[:1] == PICKLE:
         return unpickle_model(data, name, allow_pickle)
-    manifest, members = unpack(data, name, key=key, max_bytes=max_bytes)
+    manifest, members = unpack_model(data, name, key=key, max_bytes=max_bytes)
     if "targets" not in manifest:
         return make_model(manifest, members, name, allow_pickle)
     return _make(manifest, members, name, allow_pickle=allow_pickle, max_bytes=max_bytes)
@@ -70,6 +70,8 @@ def dump_models(models: MultiModel, *, key: bytes | None = None) -> bytes:
     Raises:
         DataError: a model cannot be stored, or there are more than `MOST`.
     """
+    from automl.artifact.save import dump_model, versions
+
     if len(models.models) > MOST:
         raise DataError(f"a file holds at most {MOST} targets, and these are {len(models.models)}: save some of them.")
     files = {f"members/{place}": dump_model(model) for place, model in enumerate(models.models.values())}
@@ -108,6 +110,8 @@ def read_manifests(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 def _make(
     manifest: Mapping[str, Any], members: Mapping[str, bytes], name: str, *, allow_pickle: bool, max_bytes: int
 ) -> MultiModel:
+    from automl.several.model import MultiModel
+
     check_format(manifest, name)
     models = {}
     for target, file in _files(manifest, members, name).items():
