@@ -7,7 +7,10 @@ setup(
         Extension(
             "automl.predictor._kernel",
             ["src/automl/predictor/_kernel.c"],
-            depends=[f"src/automl/predictor/_{name}.h" for name in ("columns", "network", "program", "shap", "trees")],
+            depends=[
+                f"src/automl/predictor/_{name}.h"
+                for name in ("columns", "forest", "network", "program", "shap", "trees")
+            ],
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,
             optional=True,

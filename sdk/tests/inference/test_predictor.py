@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from automl.artifact.flats import dump_flat, load_flat
 from automl.predictor import Opaque, Part, Predictor
+from automl.predictor.check import DEEPEST
 from automl.predictor.dense import make_dense
 from automl.predictor.kernel import COMPILED, load_program
 from automl.predictor.layout import lay_out
@@ -27,6 +29,8 @@ CASES = {
     "sets": ({}, 0),
     "oblivious": ({"oblivious": True, "leaves": 16}, 0),
     "oblivious classes": ({"oblivious": True, "leaves": 16, "outputs": 4, "width": 4, "link": "softmax"}, 4),
+    "many oblivious": ({"oblivious": True, "leaves": 16, "trees": 27}, 0),
+    "oblivious, an output each": ({"oblivious": True, "leaves": 16, "trees": 19, "outputs": 2, "link": "softmax"}, 2),
     "sigmoid": ({"link": "sigmoid"}, 2),
     "softmax": ({"outputs": 3, "link": "softmax"}, 3),
     "probability": ({"outputs": 3, "width": 3, "link": "probability"}, 3),
@@ -195,17 +199,62 @@ def test_nodes_of_dropped_trees_are_dropped(make_forest, rng) -> None:
     assert len(compile_parts([Part(cut, 1.0)], columns=COLUMNS, outputs=1).value) < len(forest.feature) / 5
 
 
-@pytest.mark.parametrize("arguments", [{}, {"leaves": 300}, {"oblivious": True, "leaves": 16}, {"leaves": 1}])
-def test_order_of_a_file_is_the_order_of_the_kernel(make_forest, rng, monkeypatch, arguments) -> None:
+SHAPES = pytest.mark.parametrize("arguments", [{}, {"leaves": 300}, {"oblivious": True, "leaves": 16}, {"leaves": 1}])
+
+
+@SHAPES
+def test_order_of_a_file_is_the_order_of_the_kernel(make_forest, rng, arguments) -> None:
     forest = load_flat(dump_flat(make_forest(rng, **arguments)))
-    np.testing.assert_array_equal(lay_out(forest).place, np.arange(len(forest.feature)))
-    with monkeypatch.context() as patched:
-        patched.setattr("automl.predictor.layout._place", None)  # nothing is sorted
-        kept = compile_parts([Part(forest, 1.0)], columns=COLUMNS, outputs=1, oblivious=False)
-    monkeypatch.setattr("automl.predictor.layout._is_laid_out", lambda _: False)
-    sorted_anew = compile_parts([Part(forest, 1.0)], columns=COLUMNS, outputs=1, oblivious=False)
-    for name in ("value", "feature", "delta", "trees", "node", "reals"):
-        np.testing.assert_array_equal(getattr(kept, name), getattr(sorted_anew, name))
+    np.testing.assert_array_equal(lay_out(forest).node, np.arange(len(forest.feature)))
+
+
+@SHAPES
+@pytest.mark.parametrize("covered", [True, False])
+@pytest.mark.skipif(not COMPILED, reason="the kernel is not built")
+def test_numpy_compiles_a_forest_to_what_the_kernel_does(make_forest, rng, monkeypatch, arguments, covered) -> None:
+    forest = make_forest(rng, **arguments)
+    parts = [Part(forest if covered else replace(forest, cover=None), 1.0)]
+    by_kernel = [compile_parts(parts, columns=COLUMNS, outputs=1, oblivious=way) for way in (True, False)]
+    for module in ("check", "layout", "program"):
+        monkeypatch.setattr(f"automl.predictor.{module}.kernel", None)
+    by_numpy = [compile_parts(parts, columns=COLUMNS, outputs=1, oblivious=way) for way in (True, False)]
+    for one, other in zip(by_kernel, by_numpy, strict=True):
+        for name in ("value", "feature", "delta", "trees", "node", "reals"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        for name in ("entries", "spans", "rows"):
+            np.testing.assert_array_equal(getattr(one.leaves, name), getattr(other.leaves, name))
+
+
+ASTRAY = {
+    "a child of two": lambda f: {"left": np.where(f.feature >= 0, f.right, f.left)},
+    "a child that is no node": lambda f: {"right": np.where(f.feature >= 0, len(f.feature), 0).astype(np.int32)},
+    "a root that is no node": lambda f: {"roots": f.roots - len(f.feature)},
+    "fewer children than nodes": lambda f: {"left": f.left[:-1]},
+}
+
+
+@pytest.mark.parametrize("change", ASTRAY)
+@pytest.mark.skipif(not COMPILED, reason="the kernel is not built")
+def test_unchecked_nodes_do_not_make_the_kernel_stray(make_forest, rng, change) -> None:
+    forest = make_forest(rng)
+    with pytest.raises(ValueError, match=r"a child is no node|arrays differ in length"):
+        lay_out(replace(forest, **ASTRAY[change](forest)))
+
+
+@ways
+@pytest.mark.parametrize(("levels", "fits"), [(DEEPEST - 1, True), (DEEPEST, False)])
+def test_tree_of_too_many_levels_is_refused(make_forest, rng, monkeypatch, levels, fits, compiled) -> None:
+    if not compiled:
+        monkeypatch.setattr("automl.predictor.layout.kernel", None)
+    nodes = np.arange(2 * levels + 1, dtype=np.int32)
+    inner = (nodes % 2 == 0) & (nodes < 2 * levels)  # each has a leaf and the next one below it
+    left, right = np.where(inner, nodes + 1, 0).astype(np.int32), np.where(inner, nodes + 2, 0).astype(np.int32)
+    chain = replace(
+        make_forest(rng), feature=np.where(inner, 0, -1).astype(np.int32), left=left, right=right,
+        roots=nodes[:1], cover=np.ones(len(nodes), np.float32),
+    )  # fmt: skip
+    with contextlib.nullcontext() if fits else pytest.raises(DataError, match=f"more than {DEEPEST} levels"):
+        assert lay_out(chain).depth.tolist() == [levels]
 
 
 CHANGES = {
@@ -297,8 +346,11 @@ BROKEN = {
 }
 
 
+@ways
 @pytest.mark.parametrize("message", BROKEN)
-def test_damaged_forest_is_refused(make_forest, rng, message) -> None:
+def test_damaged_forest_is_refused(make_forest, rng, monkeypatch, message, compiled) -> None:
+    if not compiled:
+        monkeypatch.setattr("automl.predictor.check.kernel", None)
     forest = make_forest(rng)
     with pytest.raises(DataError, match=message), np.errstate(all="ignore"):
         Predictor([Part(replace(forest, **BROKEN[message](forest)), 1.0)])

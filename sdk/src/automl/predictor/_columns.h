@@ -8,12 +8,13 @@ static inline uint32_t slot_of(float value) {
     return value > -1.0f && value < 4294967040.0f ? (uint32_t)(int64_t)value + 1u : 0xFFFFFFFFu;
 }
 
-static float look_up(const Program *p, const Derivation *d, float fallback, const float *row) {
+/* `wide` has the encoded columns and, behind them, the derived ones: column c of row r is at wide[c * stride + r]. */
+static float look_up(const Program *p, const Derivation *d, float fallback, const float *wide, size_t stride, int r) {
     const Digit *digits = ARRAY(p, Digit, DIGITS);
     const float *thresholds = ARRAY(p, float, DIGIT_THRESHOLDS);
     uint64_t key = 0;
     for (int64_t i = d->a; i < d->b; i++) {
-        float value = row[digits[i].source], threshold = thresholds[i];
+        float value = wide[(size_t)digits[i].source * stride + r], threshold = thresholds[i];
         uint64_t digit;
         if (isnan(threshold)) digit = isnan(value) ? MISSING_DIGIT : code_of(value);
         else digit = digits[i].equal ? value == threshold : value > threshold;
@@ -33,22 +34,22 @@ static float look_up(const Program *p, const Derivation *d, float fallback, cons
 }
 
 /* The cell of every row in a table of all combinations of digits; see automl.predictor.dense. */
-static void pick(const Program *p, const Derivation *d, const float *values, int rows, int32_t *cell, float *to) {
-    const Digit *digits = ARRAY(p, Digit, DIGITS);
-    const float *cells = ARRAY(p, float, KEY_VALUES) + d->values;
+ANY_CPU static void pick(const Digit *digits, const float *thresholds, int64_t count, const float *cells, const float *wide,
+                         int rows, size_t stride, int32_t *cell, float *to) {
     for (int r = 0; r < rows; r++) cell[r] = 0;
-    for (int64_t i = d->a; i < d->b; i++) {
-        const float *column = values + digits[i].source, threshold = ARRAY(p, float, DIGIT_THRESHOLDS)[i];
-        const int32_t stride = digits[i].stride;
+    for (int64_t i = 0; i < count; i++) {
+        const float *column = wide + (size_t)digits[i].source * stride, threshold = thresholds[i];
+        const int32_t step = digits[i].stride;
         if (isnan(threshold)) {
             const float limit = (float)digits[i].limit;
             for (int r = 0; r < rows; r++) {
-                float code = column[(size_t)r * p->columns];
-                code = code > -1.0f ? code : isnan(code) ? -1.0f : limit;
-                cell[r] += stride * ((int32_t)(code < limit ? code : limit) + 1);
+                float value = column[r], code = value < limit ? value : limit;
+                code = value > -1.0f ? code : limit;
+                code = value == value ? code : -1.0f;
+                cell[r] += step * ((int32_t)code + 1);
             }
-        } else if (digits[i].equal) for (int r = 0; r < rows; r++) cell[r] += column[(size_t)r * p->columns] == threshold ? stride : 0;
-        else for (int r = 0; r < rows; r++) cell[r] += column[(size_t)r * p->columns] > threshold ? stride : 0;
+        } else if (digits[i].equal) for (int r = 0; r < rows; r++) cell[r] += column[r] == threshold ? step : 0;
+        else for (int r = 0; r < rows; r++) cell[r] += column[r] > threshold ? step : 0;
     }
     for (int r = 0; r < rows; r++) to[r] = cells[cell[r]];
 }
@@ -61,29 +62,31 @@ static float calculate(int64_t operator, float left, float right) {
 
 /* Fill a block: column c of row r is at block[c * stride + r]. Rows from `rows` to `stride` stay as they are. */
 static void fill(const Program *p, const float *values, int rows, int stride, Scratch *scratch) {
-    const Derivation *derivations = ARRAY(p, Derivation, DERIVED);
+    float *wide = scratch->wide;
+    for (int i = 0; i < p->read; i++) {
+        int32_t c = ARRAY(p, int32_t, READ)[i];
+        for (int r = 0; r < rows; r++) wide[(size_t)c * stride + r] = values[(size_t)r * p->columns + c];
+    }
     for (int i = 0; i < p->derived; i++) {
-        const Derivation *d = derivations + i;
-        float *to = scratch->extra + (size_t)i * stride, fallback = ARRAY(p, float, DEFAULTS)[i];
-        if (d->kind == DENSE) { pick(p, d, values, rows, scratch->cell, to); continue; }
-        for (int r = 0; r < rows; r++) {
-            const float *row = values + (size_t)r * p->columns;
-            to[r] = d->kind == LOOKUP ? look_up(p, d, fallback, row) : calculate(d->kind, row[d->a], row[d->b]);
-        }
+        const Derivation *d = ARRAY(p, Derivation, DERIVED) + i;
+        float *to = wide + (size_t)(p->columns + i) * stride, fallback = ARRAY(p, float, DEFAULTS)[i];
+        if (d->kind == DENSE)
+            pick(ARRAY(p, Digit, DIGITS) + d->a, ARRAY(p, float, DIGIT_THRESHOLDS) + d->a, d->b - d->a,
+                 ARRAY(p, float, KEY_VALUES) + d->values, wide, rows, (size_t)stride, scratch->cell, to);
+        else if (d->kind == LOOKUP) for (int r = 0; r < rows; r++) to[r] = look_up(p, d, fallback, wide, (size_t)stride, r);
+        else for (int r = 0; r < rows; r++)
+            to[r] = calculate(d->kind, wide[(size_t)d->a * stride + r], wide[(size_t)d->b * stride + r]);
     }
     for (int c = 0; c < p->width; c++) {
         Fill how = ARRAY(p, Fill, FILLS)[c];
         float *to = scratch->block + (size_t)c * stride;
-        const float *from = how.source < p->columns ? values + how.source
-                                                    : scratch->extra + (size_t)(how.source - p->columns) * stride;
-        size_t step = how.source < p->columns ? (size_t)p->columns : 1;
-        for (int r = 0; r < rows; r++) {
-            float value = how.kind == LOWEST ? -INFINITY : from[r * step];
-            if (how.kind == NEGATE) value = -value;
-            if (how.kind == SLOT) {
-                uint32_t slot = slot_of(value);
-                memcpy(to + r, &slot, 4);
-            } else to[r] = value;
+        const float *from = wide + (size_t)how.source * stride;
+        if (how.kind == COPY) for (int r = 0; r < rows; r++) to[r] = from[r];
+        else if (how.kind == NEGATE) for (int r = 0; r < rows; r++) to[r] = -from[r];
+        else if (how.kind == LOWEST) for (int r = 0; r < rows; r++) to[r] = -INFINITY;
+        else for (int r = 0; r < rows; r++) {
+            uint32_t slot = slot_of(from[r]);
+            memcpy(to + r, &slot, 4);
         }
     }
 }

@@ -112,13 +112,14 @@ static void predict_block(const Program *p, const float *values, int rows, int s
 }
 
 static int reserve(const Program *p, size_t stride, Scratch *scratch) {
-    size_t block = stride * (p->width + 1), extra = stride * (p->derived + 1), sums = stride * (p->most_outputs + 1);
-    scratch->memory = calloc(1, sums * sizeof(double) + (block + extra + stride) * sizeof(float));
+    size_t block = stride * (p->width + 1), wide = stride * (size_t)(p->columns + p->derived + 1);
+    size_t sums = stride * (p->most_outputs + 1);
+    scratch->memory = calloc(1, sums * sizeof(double) + (block + wide + stride) * sizeof(float));
     if (!scratch->memory) { PyErr_NoMemory(); return 0; }
     scratch->sums = scratch->memory;
     scratch->block = (float *)(scratch->sums + sums);
-    scratch->extra = scratch->block + block;
-    scratch->cell = (int32_t *)(scratch->extra + extra);
+    scratch->wide = scratch->block + block;
+    scratch->cell = (int32_t *)(scratch->wide + wide);
     return 1;
 }
 
@@ -182,6 +183,7 @@ static PyObject *program_predict(PyObject *self, PyObject *const *args, Py_ssize
 
 #include "_shap.h"
 #include "_network.h"
+#include "_forest.h"
 
 static void program_dealloc(PyObject *self) {
     let_go(self, ((Program *)self)->held, ((Program *)self)->buffers);
@@ -205,6 +207,7 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     p->first_set = first_set;
     p->temperature = temperature;
     if (!hold(arrays, BUFFERS, &p->held, p->buffers)) { Py_DECREF(p); return NULL; }
+    p->read = (int)(p->buffers[READ].len / (Py_ssize_t)sizeof(int32_t));
     p->width = (int)(p->buffers[FILLS].len / (Py_ssize_t)sizeof(Fill));
     p->derived = (int)(p->buffers[DERIVED].len / (Py_ssize_t)sizeof(Derivation));
     p->parts = (int)(p->buffers[PARTS].len / (Py_ssize_t)sizeof(Part));
@@ -233,10 +236,18 @@ static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
     return result;
 }
 
+static PyMethodDef module_methods[] = {
+    {"lay_out", forest_lay_out, METH_VARARGS, "lay_out(deepest, arrays): False where a tree is too deep."},
+    {"number_leaves", forest_number_leaves, METH_VARARGS, "number_leaves(delta, count, first)."},
+    {"find_fault", forest_find_fault, METH_VARARGS, "find_fault(wide, values, arrays): what is wrong with nodes, or None."},
+    {"fill_nodes", forest_fill_nodes, METH_VARARGS, "fill_nodes(*arrays): what nodes ask, in the order of a layout."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int execute(PyObject *module) {
     return add_type(module, "Program", &program_spec) || add_type(module, "Network", &network_spec) ? -1 : 0;
 }
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, NULL, module_slots, NULL, NULL, NULL};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, module_methods, module_slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernel(void) { return PyModuleDef_Init(&module); }

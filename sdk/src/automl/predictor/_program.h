@@ -10,7 +10,7 @@
 typedef struct { uint32_t value, meta; } Node;
 
 enum { NODES, SETS, REALS, TREES, PARTS, PART_REALS, TERMS, FILLS, DERIVED, DEFAULTS, DIGITS, DIGIT_THRESHOLDS, KEYS,
-       KEY_VALUES, STARTS, ENTRIES, SPANS, LEAF_ROWS, BUFFERS };
+       KEY_VALUES, STARTS, ENTRIES, SPANS, LEAF_ROWS, READ, BUFFERS };
 enum { COPY, NEGATE, LOWEST, SLOT };                                    /* how a column of the block is filled */
 enum { LOOKUP, PLUS, MINUS, TIMES, OVER, DENSE };                       /* derived columns */
 enum { IDENTITY, SIGMOID, SOFTMAX, PROBABILITY, EXP };                  /* links */
@@ -27,7 +27,7 @@ typedef struct { int32_t source, equal, limit, stride; } Digit;
 
 typedef struct {
     PyObject_HEAD
-    int columns, outputs, shift, first_set, width, derived, parts, most_outputs;
+    int columns, outputs, shift, first_set, width, derived, parts, most_outputs, read;
     double temperature;
     int held;
     Py_buffer buffers[BUFFERS];
@@ -35,4 +35,11 @@ typedef struct {
 
 #define ARRAY(p, type, which) ((const type *)(p)->buffers[which].buf)
 
-typedef struct { float *block, *extra; int32_t *cell; double *sums; void *memory; } Scratch;
+typedef struct { float *block, *wide; int32_t *cell; double *sums; void *memory; } Scratch;
+
+/* Functions that the loader of a program picks by what the processor can do. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define ANY_CPU __attribute__((target_clones("avx2", "default")))
+#else
+#define ANY_CPU
+#endif

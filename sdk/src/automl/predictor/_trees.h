@@ -59,12 +59,9 @@ static void tree_of_rows(const Program *p, const Tree *tree, const float *block,
 typedef float Floats __attribute__((vector_size(32), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(32), aligned(4)));
 #define STRIP 32
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define ANY_CPU __attribute__((target_clones("avx2", "default")))
-#else
-#define ANY_CPU
-#endif
+#define LINE 8           /* nodes that are loaded at once */
+#define AHEAD 64         /* nodes of a tree that are loaded while others are walked, which saves a tenth of a row of many trees, and a quarter at best */
+#define TOGETHER 8      /* oblivious trees */
 
 ANY_CPU static void rule_out(const Entry *entry, const Entry *end, const float *block, const uint32_t *sets,
                              uint32_t first_set, uint32_t *left_over) {
@@ -113,24 +110,44 @@ static void small_tree_of_rows(const Program *p, const Tree *tree, const float *
 }
 
 /* All nodes of a level ask the same: the answers are the bits of the leaf's number. */
-ANY_CPU static void oblivious_of_rows(const Program *p, const Tree *tree, const float *block, int rows, double *sums, int outputs) {
-    const Node *level = ARRAY(p, Node, NODES) + tree->first;
-    const uint32_t *sets = ARRAY(p, uint32_t, SETS);
-    const double *values = ARRAY(p, double, REALS) + tree->values;
-    uint32_t leaf[BLOCK] = {0};
-    for (int64_t d = 0; d < tree->depth; d++) {
-        const float *column = block + (size_t)level[d].meta * BLOCK;
-        if (level[d].meta >= (uint32_t)p->first_set) {
-            const uint32_t *set = sets + level[d].value;
-            for (int r = 0; r < BLOCK; r++) leaf[r] = leaf[r] << 1 | outside(set, bits_of(column[r]));
-        } else {
-            float threshold = float_of(level[d].value);
-            for (int r = 0; r < BLOCK; r++) leaf[r] = leaf[r] << 1 | (uint32_t)!(column[r] <= threshold);
+static inline __attribute__((always_inline)) void leaves_of_strip(
+    const Node *level, int64_t depth, const float *block, const uint32_t *sets, uint32_t first_set, uint32_t *leaf) {
+    const int32_t last = (int32_t)((1u << depth) - 1u);
+    Ints first[STRIP / 8] = {0};  /* the bits of those that go to the first child */
+    for (const Node *end = level + depth; level < end; level++) {
+        const float *column = block + (size_t)level->meta * BLOCK;
+        if (level->meta >= first_set) {
+            uint32_t stays[STRIP];
+            for (int r = 0; r < STRIP; r++) stays[r] = outside(sets + level->value, bits_of(column[r])) - 1u;
+            for (int i = 0; i < STRIP / 8; i++) first[i] = first[i] + first[i] - *(const Ints *)(stays + 8 * i);
+            continue;
         }
+        float t = float_of(level->value);
+        Floats threshold = {t, t, t, t, t, t, t, t};
+        for (int i = 0; i < STRIP / 8; i++) first[i] = first[i] + first[i] - (*(const Floats *)(column + 8 * i) <= threshold);
     }
-    double *to = sums + tree->output;
-    if (tree->width == 1) for (int r = 0; r < rows; r++) to[(size_t)r * outputs] += values[leaf[r]];
-    else for (int r = 0; r < rows; r++) add(values + leaf[r] * tree->width, tree->width, to + (size_t)r * outputs);
+    for (int i = 0; i < STRIP / 8; i++) first[i] = last - first[i];
+    memcpy(leaf, first, sizeof first);
+}
+
+/* `count` trees, all of one value for the same output where there are several: sums are read and written once for them. */
+ANY_CPU static void oblivious_of_rows(const Node *nodes, const uint32_t *sets, uint32_t first_set, const double *reals,
+                                      const Tree *trees, int count, const float *block, int rows, double *sums, int outputs) {
+    uint32_t leaf[TOGETHER][STRIP];
+    const double *values[TOGETHER];
+    for (int k = 0; k < count; k++) values[k] = reals + trees[k].values;
+    for (int start = 0; start < rows; start += STRIP) {
+        for (int k = 0; k < count; k++)
+            leaves_of_strip(nodes + trees[k].first, trees[k].depth, block + start, sets, first_set, leaf[k]);
+        double *to = sums + (size_t)start * outputs + trees->output;
+        int here = rows - start < STRIP ? rows - start : STRIP;
+        if (count == TOGETHER) for (int r = 0; r < here; r++) {
+            double sum = to[(size_t)r * outputs];
+            for (int k = 0; k < TOGETHER; k++) sum += values[k][leaf[k][r]];
+            to[(size_t)r * outputs] = sum;
+        } else for (int k = 0; k < count; k++)
+            for (int r = 0; r < here; r++) add(values[k] + leaf[k][r] * trees[k].width, trees[k].width, to + (size_t)r * outputs);
+    }
 }
 
 static void oblivious_of_row(const Program *p, const Tree *tree, const float *block, double *sums) {
@@ -155,6 +172,9 @@ static void trees_of_row(const Program *p, const Part *part, const float *block,
             oblivious_of_row(p, trees + t++, block, sums);
             continue;
         }
+        for (int64_t next = t + LANES; next < t + 2 * LANES && next < part->end; next++)
+            for (int64_t n = trees[next].first; n < trees[next].end && n < trees[next].first + AHEAD; n += LINE)
+                __builtin_prefetch(nodes + n);
         uint32_t at[LANES];
         int count = 0, with_sets = 0;
         for (; count < LANES && t + count < part->end && trees[t + count].kind != OBLIVIOUS; count++) {
@@ -172,11 +192,23 @@ static void trees_of_row(const Program *p, const Part *part, const float *block,
     }
 }
 
+/* How many oblivious trees from the first on are evaluated together: `TOGETHER`, or one. */
+static int alike(const Tree *tree, const Tree *end) {
+    if (end - tree < TOGETHER) return 1;
+    for (int k = 0; k < TOGETHER; k++)
+        if (tree[k].kind != OBLIVIOUS || tree[k].width != 1 || tree[k].output != tree->output) return 1;
+    return TOGETHER;
+}
+
 static void trees_of_rows(const Program *p, const Part *part, const float *block, int rows, double *sums) {
     const Tree *trees = ARRAY(p, Tree, TREES);
     for (int64_t t = part->begin; t < part->end; t++) {
-        if (trees[t].kind == OBLIVIOUS) oblivious_of_rows(p, trees + t, block, rows, sums, (int)part->outputs);
-        else if (trees[t].words) small_tree_of_rows(p, trees + t, block, rows, sums, (int)part->outputs);
+        if (trees[t].kind == OBLIVIOUS) {
+            int count = alike(trees + t, trees + part->end);
+            oblivious_of_rows(ARRAY(p, Node, NODES), ARRAY(p, uint32_t, SETS), (uint32_t)p->first_set, ARRAY(p, double, REALS),
+                              trees + t, count, block, rows, sums, (int)part->outputs);
+            t += count - 1;
+        } else if (trees[t].words) small_tree_of_rows(p, trees + t, block, rows, sums, (int)part->outputs);
         else tree_of_rows(p, trees + t, block, rows, sums, (int)part->outputs);
     }
 }

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.predictor.compiled import kernel
 from automl_core import Additive, Arithmetic, DataError, Derived, Flat, Forest, Lookup
 from automl_core.flat import LINKS, OPERATORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEEPEST", "DTYPES", "check_derived", "check_flat"]
+__all__ = ["DEEPEST", "DTYPES", "check_derived", "check_flat", "find_fault"]
 
 DEEPEST = 4096  # levels of a tree
 
@@ -90,24 +91,47 @@ def _check_forest(forest: Forest) -> None:
     _require(forest.values.ndim == 2 and forest.values.shape[1] > 0, "Forest.values has a wrong shape")
     _require(bool(np.isfinite(forest.values).all()), "a leaf is not finite")
     _require(forest.roots.ndim == 1 and forest.roots.shape == forest.output.shape, "Forest.roots has a wrong shape")
-    _require(_within(forest.roots, nodes), "a root is no node")
     width = forest.values.shape[1]
     _require(width <= outputs and _within(forest.output, outputs - width + 1), "a tree adds to outputs beyond the last")
-    inner = forest.feature >= 0
-    _require(not nodes or int(forest.feature.max()) < wide, "a node reads a column that is not there")
-    _require(_within(forest.left[~inner], len(forest.values)), "a leaf has no value")
-    # One parent each and none for a root: then what is reached from the roots has no cycle.
-    named = [forest.left[inner], forest.right[inner], forest.roots]
-    reached = np.zeros(nodes, dtype=np.bool_)
-    for numbers in named:
-        _require(_within(numbers, nodes), "a child is no node")
-        reached[numbers] = True
-    _require(np.count_nonzero(reached) == sum(map(len, named)), "a node has two parents")
-    _check_sets(forest, inner & (forest.category >= 0))
+    fault = _find_fault(forest, wide)
+    _require(fault is None, f"{fault}")
+    _check_sets(forest, (forest.feature >= 0) & (forest.category >= 0))
     for name in ("cover", "gain"):
         array = getattr(forest, name)
         finite = array is None or not array.size or bool(array.min() >= 0 and array.max() < np.inf)  # not so for NaN
         _require(finite, f"Forest.{name} is negative or not finite")
+
+
+def _find_fault(forest: Forest, wide: int) -> str | None:
+    given = (forest.feature, forest.left, forest.right, forest.roots)
+    if kernel is not None:
+        fault: str | None = kernel.find_fault(wide, len(forest.values), tuple(map(np.ascontiguousarray, given)))
+        return fault
+    return find_fault(wide, len(forest.values), given)
+
+
+def find_fault(wide: int, values: int, arrays: tuple[NDArray[np.int32], ...]) -> str | None:
+    """Return what is wrong with the nodes of a forest, as the kernel does.
+
+    Args:
+        wide: columns. values: of leaves. arrays: feature, left, right, roots.
+    """
+    feature, left, right, roots = arrays
+    inner, nodes = feature >= 0, feature.size
+    if not _within(roots, nodes):
+        return "a root is no node"
+    if nodes and int(feature.max()) >= wide:
+        return "a node reads a column that is not there"
+    if not _within(left[~inner], values):
+        return "a leaf has no value"
+    # One parent each and none for a root: then what is reached from the roots has no cycle.
+    named = [left[inner], right[inner], roots]
+    reached = np.zeros(nodes, dtype=np.bool_)
+    for numbers in named:
+        if not _within(numbers, nodes):
+            return "a child is no node"
+        reached[numbers] = True
+    return None if np.count_nonzero(reached) == sum(map(len, named)) else "a node has two parents"
 
 
 def _check_sets(forest: Forest, asks: NDArray[np.bool_]) -> None:

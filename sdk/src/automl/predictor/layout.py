@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.predictor.check import DEEPEST
+from automl.predictor.compiled import kernel
 from automl_core import DataError, Forest
 
 if TYPE_CHECKING:
@@ -22,28 +23,34 @@ class Layout:
     """Where each reachable node of a forest goes.
 
     Attributes:
-        node: int32 (reachable,), the old number of each node in the new order. place: int32 (nodes,), the reverse of it, -1
-            for what no root reaches.
+        node: int32 (reachable,), the old number of each node in the new order.
         delta: int32 (reachable,), how far behind a node its first child is; 0 for a leaf. The second child follows.
         begin: int64 (trees + 1,), where each tree begins. depth: int64 (trees,), levels below the root.
-        levels: int32 each: the inner nodes of each level of all trees, by their old numbers.
     """
 
     node: NDArray[np.int32]
-    place: NDArray[np.int32]
     delta: NDArray[np.int32]
     begin: NDArray[np.int64]
     depth: NDArray[np.int64]
-    levels: tuple[NDArray[np.int32], ...]
 
     @property
     def tree(self) -> NDArray[np.int32]:
         """The tree of each node, in the new order."""
         return np.repeat(np.arange(len(self.depth), dtype=np.int32), np.diff(self.begin))
 
+    def levels(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the inner nodes of each level of all trees, in the new order."""
+        node = self.begin[:-1]
+        while len(node := node[self.delta[node] > 0]):
+            yield node
+            first = node + self.delta[node]
+            node = np.stack([first, first + 1], axis=1).ravel()
+
 
 def lay_out(forest: Forest, flipped: NDArray[np.bool_] | None = None) -> Layout:
-    """Lay out the nodes that the roots reach.
+    """Lay out the nodes that the roots reach: pairs of children depth first, the heavier one's before.
+
+    So the way that most rows go is one run of memory.
 
     Args:
         flipped: inner nodes whose right child is to come first.
@@ -51,23 +58,12 @@ def lay_out(forest: Forest, flipped: NDArray[np.bool_] | None = None) -> Layout:
     Raises:
         DataError: a tree has more than `DEEPEST` levels.
     """
-    levels, depth = _walk(forest)
-    place = np.arange(len(forest.feature), dtype=np.int32) if _is_laid_out(forest) else _place(forest, levels)
-    inner = np.flatnonzero((forest.feature >= 0) & (place >= 0))
-    pair = place[forest.left[inner]]
-    if flipped is not None:
-        # Exchanging two children moves nothing else: what is below them is reached by the distance from them.
-        parents = np.flatnonzero(flipped & (place >= 0))
-        left, right = forest.left[parents], forest.right[parents]
-        place[left], place[right] = place[right], place[left]
-    reached = np.flatnonzero(place >= 0)
-    node = np.empty(len(reached), dtype=np.int32)
-    node[place[reached]] = reached
-    delta = np.zeros(len(node), dtype=np.int32)
-    delta[place[inner]] = pair - place[inner]
-    # Trees lie in the order of roots.
-    begin = np.append(place[forest.roots], len(node)).astype(np.int64)
-    return Layout(node, place, delta, begin, depth, tuple(levels))
+    if flipped is None:
+        flipped = np.zeros(len(forest.feature), dtype=np.bool_)
+    layout = _lay_out(forest, flipped) if kernel is None else _lay_out_compiled(forest, flipped)
+    if layout is None:
+        raise DataError(f"a tree of the model has more than {DEEPEST} levels, which is not supported.")
+    return layout
 
 
 def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -75,7 +71,11 @@ def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]
 
     A leaf has itself below it; leaves of a tree are counted from first to second child.
     """
-    levels = [layout.place[level] for level in layout.levels]
+    if kernel is not None:
+        count, first = np.empty_like(layout.delta), np.empty_like(layout.delta)
+        kernel.number_leaves(np.ascontiguousarray(layout.delta), count, first)
+        return count, first
+    levels = list(layout.levels())
     child = np.arange(len(layout.node), dtype=np.int32) + layout.delta
     count, first = _count_leaves(levels, child, child + 1), np.zeros_like(child)
     for parents in levels:
@@ -84,45 +84,56 @@ def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]
     return count, first
 
 
+def _lay_out_compiled(forest: Forest, flipped: NDArray[np.bool_]) -> Layout | None:
+    nodes, trees = len(forest.feature), len(forest.roots)
+    node, delta = np.empty(nodes, dtype=np.int32), np.empty(nodes, dtype=np.int32)
+    begin, depth = np.empty(trees + 1, dtype=np.int64), np.empty(trees, dtype=np.int64)
+    weight = forest.cover
+    if weight is None:
+        weight = _count_leaves(_walk(forest)[0], forest.left, forest.right).astype(np.float32)
+    given = (forest.feature, forest.left, forest.right, weight, flipped, forest.roots)
+    if not kernel.lay_out(DEEPEST, (*map(np.ascontiguousarray, given), node, delta, begin, depth)):
+        return None
+    return Layout(node[: begin[-1]], delta[: begin[-1]], begin, depth)
+
+
+def _lay_out(forest: Forest, flipped: NDArray[np.bool_]) -> Layout | None:
+    levels, depth = _walk(forest)
+    if len(levels) >= DEEPEST:
+        return None
+    place = _place(forest, levels)
+    inner = np.flatnonzero((forest.feature >= 0) & (place >= 0))
+    pair = place[forest.left[inner]]
+    # Exchanging two children moves nothing else: what is below them is reached by the distance from them.
+    parents = np.flatnonzero(flipped & (place >= 0))
+    left, right = forest.left[parents], forest.right[parents]
+    place[left], place[right] = place[right], place[left]
+    reached = np.flatnonzero(place >= 0)
+    node = np.empty(len(reached), dtype=np.int32)
+    node[place[reached]] = reached
+    delta = np.zeros(len(node), dtype=np.int32)
+    delta[place[inner]] = pair - place[inner]
+    # Trees lie in the order of roots.
+    begin = np.append(place[forest.roots], len(node)).astype(np.int64)
+    return Layout(node, delta, begin, depth)
+
+
 def _walk(forest: Forest) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
     """Return the inner nodes of each level, and the depth of each tree."""
     node, tree = forest.roots, np.arange(len(forest.roots), dtype=np.int32)
     levels: list[NDArray[np.int32]] = []
     depth = np.zeros(len(tree), dtype=np.int64)
-    for level in range(1, DEEPEST + 1):
-        inner = np.flatnonzero(forest.feature[node] >= 0)
-        if not len(inner):
-            return levels, depth
+    while len(inner := np.flatnonzero(forest.feature[node] >= 0)) and len(levels) < DEEPEST:
         node, tree = node[inner], tree[inner]
         levels.append(node)
-        depth[tree] = level
+        depth[tree] = len(levels)
         # In the order of trees, which are near in memory.
         node, tree = np.stack([forest.left[node], forest.right[node]], axis=1).ravel(), np.repeat(tree, 2)
-    raise DataError(f"a tree of the model has more than {DEEPEST} levels, which is not supported.")
-
-
-def _is_laid_out(forest: Forest) -> bool:
-    """Tell whether nodes are in the order that `_place` aims at already, as they are in files."""
-    nodes, roots, cover, inner = len(forest.feature), forest.roots, forest.cover, forest.feature >= 0
-    if cover is None or not len(roots) or roots[0] != 0 or (roots[1:] <= roots[:-1]).any() or roots[-1] >= nodes:
-        return False
-    parent = np.flatnonzero(inner)
-    child = forest.left[parent]
-    if not ((child > parent) & (child < nodes - 1) & (forest.right[parent] == child + 1)).all():
-        return False
-    # Two nodes below each inner one, all further on: by the last tree, then by the one before it, each has its own alone.
-    if not np.array_equal(2 * np.add.reduceat(inner, roots, dtype=np.int64) + 1, np.diff(roots, append=nodes)):
-        return False
-    heavier = child + (cover[child + 1] > cover[child])
-    goes_on = inner[heavier]
-    return bool((forest.left[heavier[goes_on]] == child[goes_on] + 2).all())
+    return levels, depth
 
 
 def _place(forest: Forest, levels: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Return the place of each node, -1 where it is not reached: pairs of children depth first, the heavier one's before.
-
-    So the way that most rows go is one run of memory.
-    """
+    """Return the place of each node, -1 where it is not reached."""
     left, right, roots = forest.left, forest.right, forest.roots
     leaves = _count_leaves(levels, left, right)
     weight = leaves if forest.cover is None else forest.cover
@@ -141,7 +152,7 @@ def _place(forest: Forest, levels: Sequence[NDArray[np.int32]]) -> NDArray[np.in
 
 
 def _count_leaves(
-    levels: Sequence[NDArray[np.int32]], first: NDArray[np.int32], second: NDArray[np.int32]
+    levels: Sequence[NDArray[np.signedinteger[Any]]], first: NDArray[np.int32], second: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     count = np.ones(len(first), dtype=np.int32)
     for parents in reversed(levels):

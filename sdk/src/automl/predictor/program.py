@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.predictor.columns import Columns, assign_columns
+from automl.predictor.compiled import kernel
 from automl.predictor.layout import Layout, lay_out, number_leaves
 from automl.predictor.leaves import LeafMaskBuilder, LeafMasks
 from automl.predictor.lookups import Lookups, join_lookups
@@ -142,8 +143,7 @@ class _Builder:
     def add_forest(self, part: int, forest: Forest, feature: NDArray[np.int32], sets: NDArray[np.int64]) -> None:
         flipped = (forest.feature >= 0) & (forest.category < 0) & forest.missing_left
         layout = lay_out(forest, flipped)
-        value = _values(forest, flipped, sets)[layout.node]
-        feature = feature[layout.node]
+        value, feature = _fill_nodes(forest, layout, flipped, sets, feature)
         begin, count = self._trees, len(forest.roots)
         rows = np.zeros((count, 10), dtype=np.int64)
         rows[:, 2], rows[:, 3], rows[:, 4] = forest.output, forest.values.shape[1], layout.depth
@@ -216,13 +216,25 @@ def _heads(layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int32]
     if not np.array_equal(np.diff(layout.begin), (2 << layout.depth) - 1):
         return None
     heads, tree = [layout.begin[:-1]], layout.tree
-    for level in (layout.place[level] for level in layout.levels):
+    for level in layout.levels():
         first = heads[-1][tree[level]]
         if not ((value[level] == value[first]) & (feature[level] == feature[first])).all():
             return None
         heads.append(heads[-1] + layout.delta[heads[-1]])
-    asked = np.arange(len(layout.levels)) < layout.depth[:, None]
+    asked = np.arange(len(heads) - 1) < layout.depth[:, None]
     return np.asarray(np.stack(heads, axis=1)[:, :-1][asked])
+
+
+def _fill_nodes(
+    forest: Forest, layout: Layout, flipped: NDArray[np.bool_], sets: NDArray[np.int64], column: NDArray[np.int32]
+) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """Return what the nodes of a layout compare with, and the columns of the block that they read."""
+    if kernel is None:
+        return _values(forest, flipped, sets)[layout.node], column[layout.node]
+    value, read = np.empty(len(layout.node), dtype=np.uint32), np.empty(len(layout.node), dtype=np.int32)
+    given = (forest.feature, forest.left, forest.threshold, forest.category, flipped, sets, column, layout.node)
+    kernel.fill_nodes(*map(np.ascontiguousarray, given), value, read)
+    return value, read
 
 
 def _values(forest: Forest, flipped: NDArray[np.bool_], sets: NDArray[np.int64]) -> NDArray[np.uint32]:
