@@ -19,11 +19,12 @@ EXPERIMENT = {"experiment": {"experiment_id": "7", "name": "automl", "lifecycle_
 
 
 class Guard(BaseHTTPRequestHandler):
-    """Lets in who has the token or the password, and knows one experiment."""
+    """Lets in who has the token or the password, and knows one experiment. Who asks for another one is told of in JSON."""
 
     def do_GET(self) -> None:
         allowed = self.path == "/health" or self.headers["Authorization"] in ("Bearer s3same", USER)
-        body = json.dumps(EXPERIMENT).encode() if allowed else b"who are you?"
+        denial = b'{"error": "unauthorized"}' if "json" in self.path else b"who are you?"
+        body = json.dumps(EXPERIMENT).encode() if allowed else denial
         self.send_response(200 if allowed else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -53,8 +54,11 @@ def test_known_caller_is_let_in(address: str, tmp_path: Path, known: dict[str, s
     assert Connection(config, tmp_path).experiment() == "7"
 
 
-def test_wrong_token_is_refused_and_not_shown(address: str, tmp_path: Path) -> None:
-    config = MLflowConfig.model_validate({"tracking_uri": address, "token": "s3same-wrong"})
+@pytest.mark.parametrize("experiment", ["plain", "json"])
+def test_wrong_token_is_refused_and_not_shown(address: str, tmp_path: Path, experiment: str) -> None:
+    config = MLflowConfig.model_validate(
+        {"tracking_uri": address, "token": "s3same-wrong", "experiment_name": experiment}
+    )
     with pytest.raises(Refused, match=r"denies access \(401\)") as caught:
         Connection(config, tmp_path).experiment()
     assert "s3same" not in str(caught.value)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
@@ -190,7 +191,20 @@ def _status(error: Exception) -> int | None:
     if told := re.search(r"error code (\d{3})", str(error)):
         return int(told[1])
     code = getattr(error, "get_http_status_code", None)
-    return None if code is None else int(code())
+    return None if code is None else _answered(error) or int(code())
+
+
+def _answered(error: Exception) -> int | None:
+    """Return the HTTP status of the answer that an error of MLflow is about; None of one that is about no answer.
+
+    Where the body is JSON, MLflow 3.17 keeps what it says but not the status (mlflow/utils/rest_utils.py, verify_rest_response):
+    of what is not from MLflow but from a proxy before it, such as 401, it makes 500. The function that raised still has it.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        status = getattr(frame.f_locals.get("response"), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
 
 
 def _split_user(uri: str) -> tuple[str, tuple[str, str] | None]:
