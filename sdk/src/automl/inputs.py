@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from automl.dates import MISSING, parse_date, to_micros_column
 from automl.scalars import MISSING_WORDS, as_number, as_text
 from automl.schema import BOOLEAN, CATEGORY, DATETIME, NESTED, NUMBER, TEXT, Input, Statistics
+from automl_core.words import word_of
 
 __all__ = ["describe_column", "find_duplicates"]
 
@@ -29,6 +30,7 @@ READABLE_DATES = 0.95
 TEXT_WORDS = 3.0
 TEXT_DISTINCT = 0.1  # of the rows; below, a long string is the name of a level
 TEXT_LEVELS = 30
+TEXT_SAMPLE = 20_000  # different texts whose words are counted
 CODES = 50
 ID_ROWS = 100  # fewer rows say little about whether a column is an id
 ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|key|no|nr)$|[a-z](Id|ID)$")
@@ -205,7 +207,18 @@ def _summarise_text(levels: Levels) -> Statistics:
         edges=whole.edges,
         counts=whole.counts,
         examples=_examples(levels),
+        **_count_words(levels),
     )
+
+
+def _count_words(levels: Levels) -> dict[str, Any]:
+    step = -(-len(levels.values) // TEXT_SAMPLE)
+    words: Counter[str] = Counter()
+    for value, count in zip(levels.values[::step], levels.counts[::step].tolist(), strict=True):
+        words[word_of(value)] += count
+    top = words.most_common(TOP_LEVELS)
+    other = words.total() - sum(count for _, count in top)
+    return {"levels": tuple(word for word, _ in top), "level_counts": tuple(count for _, count in top), "other": other}
 
 
 def _describe_category(name: str, told: str, levels: Levels) -> Input:

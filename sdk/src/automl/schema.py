@@ -40,7 +40,8 @@ class Statistics:
             in characters; None for categories.
         edges: float, increasing: quantiles, so that bin i holds edges[i] <= value < edges[i + 1], the last one its upper
             edge too. counts: the rows in each bin, len(edges) - 1.
-        levels, level_counts: the most frequent levels of a category and their rows; other: rows of all other levels.
+        levels, level_counts: the most frequent levels of a category and their rows; other: rows of all other levels. Of
+            texts likewise, `automl_core.words.word_of` each, in a sample of the rows.
         examples: a few values as text.
     """
 

@@ -168,3 +168,11 @@ def test_a_column_can_be_dropped_later():
     assert [item.name for item in schema.used] == ["a"]
     with pytest.raises(KeyError):
         schema.drop({"c": "asked for"})
+
+
+def test_a_word_of_each_text_is_counted():
+    texts = [f"delivery number{i} arrived in a parcel of colour{i % 7}" for i in range(500)]
+    found = described([*texts, None])
+    assert found.kind == "text"
+    assert sum(found.statistics.level_counts) + found.statistics.other == 500
+    assert found.statistics.levels[0] in ("delivery", "arrived", "parcel")

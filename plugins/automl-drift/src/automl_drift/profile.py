@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_core import DataError
+from automl_core.words import word_of
 
 __all__ = ["Counts", "Profile", "profiles_of_schema"]
 
@@ -31,13 +32,15 @@ class Profile:
     Counts of sketches with the same `key` add up: over workers, over time, in any order.
 
     Attributes:
-        kind: "number", "category", "datetime" (seconds since 1970) or "text" (its length in characters).
-        edges: float64, increasing, at least two, for all but categories; bin i holds edges[i] <= value < edges[i + 1],
+        kind: "number", "category", "datetime" (seconds since 1970), "text" (its length in characters) or "words" (one
+            word of each text, see `automl_core.words.word_of`).
+        edges: float64, increasing, at least two, for all with numbers; bin i holds edges[i] <= value < edges[i + 1],
             the last one its upper edge too.
-        levels: the levels that count on their own, for categories.
+        levels: the levels that count on their own, for categories and words.
         counts: int64. Of edges: below, one per bin, above, missing. Of levels: one per level, any other, missing.
             What is not finite or cannot be read counts as missing.
         importance: weight in the ranking of features, at least 0.
+        reads: the column whose values are counted; empty where it is called as the profile is.
     """
 
     name: str
@@ -46,6 +49,11 @@ class Profile:
     edges: NDArray[np.float64] | None = None
     levels: tuple[str, ...] = ()
     importance: float = 1.0
+    reads: str = ""
+
+    @property
+    def column(self) -> str:
+        return self.reads or self.name
 
     @property
     def rows(self) -> int:
@@ -88,6 +96,8 @@ class Profile:
         places = {level: place for place, level in enumerate(self.levels)}
         counts = np.zeros(len(self.counts), dtype=np.int64)
         listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if self.kind == "words":
+            listed = [word_of(value) if isinstance(value, str) else None for value in listed]
         try:
             different: Mapping[Any, int] = Counter(listed)
         except TypeError:  # an unhashable value is a strange level, not a reason to lose the batch
@@ -137,7 +147,7 @@ class Profile:
             counts = np.array([rows - missing - true, true, 0, missing], dtype=np.int64)
             return cls(name, "category", counts, None, ("false", "true"), importance)
         levels = tuple(statistics.get("levels") or ())
-        if levels:
+        if levels and kind != "text":
             body = [*statistics["level_counts"], int(statistics.get("other", 0)), missing]
             return cls(name, "category", np.array(body, dtype=np.int64), None, levels, importance)
         edges = [float(edge) for edge in statistics.get("edges") or ()]
@@ -150,26 +160,35 @@ class Profile:
         counts = np.array([0, *inner, 0, missing], dtype=np.int64)
         return cls(name, kind, counts, np.array(edges), (), importance)
 
+    @classmethod
+    def of_words(cls, column: str, statistics: Mapping[str, Any], *, importance: float = 1.0) -> Profile | None:
+        """Build the reference of what a column of texts is about; None where the statistics hold no words."""
+        if not statistics.get("levels"):
+            return None
+        known = [*statistics["level_counts"], int(statistics.get("other", 0))]
+        share = float(statistics.get("missing", 0.0))
+        missing = round(sum(known) * share / (1 - share))  # as words are of a sample of the rows
+        counts = np.array([*known, missing], dtype=np.int64)
+        return cls(f"{column} (words)", "words", counts, None, tuple(statistics["levels"]), importance, column)
+
 
 def profiles_of_schema(schema: Mapping[str, Any], importances: Mapping[str, float] | None = None) -> list[Profile]:
-    """Return the references of a model's used columns, from what `Schema.to_json` gives.
+    """Return the references of a model's used columns, from what `Schema.to_json` gives; of texts, two each.
 
     Raises:
         DataError: it is no schema.
     """
     weights = importances or {}
+    built: list[Profile | None] = []
     try:
-        built = [
-            Profile.from_statistics(
-                item["name"],
-                item["kind"],
-                item["statistics"],
-                int(schema["rows"]),
-                importance=weights.get(item["name"], 1.0),
-            )
-            for item in schema["inputs"]
-            if not item.get("dropped")
-        ]
+        for item in schema["inputs"]:
+            if item.get("dropped"):
+                continue
+            name, kind, statistics = item["name"], item["kind"], item["statistics"]
+            weight = weights.get(name, 1.0)
+            built.append(Profile.from_statistics(name, kind, statistics, int(schema["rows"]), importance=weight))
+            if kind == "text":
+                built.append(Profile.of_words(name, statistics, importance=weight))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"this is no schema of a model, so drift cannot be measured: {error!r}.") from error
     return [profile for profile in built if profile is not None]

@@ -12,11 +12,12 @@ def violations(finding: Finding) -> dict[str, float]:
 
     Checks are "missing" (what is not finite or cannot be read included); for levels "unseen", those too rare to count on
     their own included; for numbers and lengths of texts "out_of_range". Dates go on: those after the last one are no fault.
+    Nor are new words of texts, the missing ones of which are counted with the lengths.
     """
     total = float(finding.counts.sum())
-    if not total:
-        return {}
     profile = finding.profile
+    if not total or profile.kind == "words":
+        return {}
     excess = (finding.counts / total - profile.counts / profile.rows).tolist()
     found = {"missing": excess[-1]}
     if profile.edges is None:

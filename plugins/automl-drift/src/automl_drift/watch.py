@@ -110,8 +110,8 @@ class Watch:
         """Reduce a batch of columns to counts; a column that is not there is missing in every row."""
         counts: dict[str, Counts] = {}
         for profile in self.profiles:
-            if profile.name in columns:
-                counts[profile.name] = profile.count(columns[profile.name])
+            if profile.column in columns:
+                counts[profile.name] = profile.count(columns[profile.column])
             else:
                 counts[profile.name] = np.zeros_like(profile.counts)
                 counts[profile.name][-1] = rows
