@@ -1,7 +1,8 @@
 """How fast an ensemble predicts and explains, against its members' own libraries and ONNX Runtime, on one thread.
 
 Run it with `pytest -m benchmark -s tests/benchmarks/bench_predict.py`. Models as `AutoML` ships them are fitted for
-BENCH_SECONDS (60) each; with AUTOGLUON_PYTHON, an interpreter that has AutoGluon, they are compared with its own.
+BENCH_SECONDS (60) each, of the demo's table and three of scikit-learn's; with AUTOGLUON_PYTHON, an interpreter that has
+AutoGluon, they are compared with its own models of the same files (`-k shipped`).
 """
 
 from __future__ import annotations
@@ -248,60 +249,93 @@ frame = pd.read_csv("train.csv")
 predictor = TabularPredictor("target", path="ag", verbosity=0).fit(frame, presets="best_quality", time_limit=float(sys.argv[1]), num_cpus=2)
 size = sum(path.stat().st_size for path in pathlib.Path("ag").rglob("*") if path.is_file())
 predictor.persist()
+predict = predictor.predict_proba if predictor.can_predict_proba else predictor.predict
 rows = [frame.drop(columns="target").iloc[i : i + 1] for i in range(40)]
 taken = []
 for row in rows:
     start = time.perf_counter()
-    predictor.predict_proba(row)
+    predict(row)
     taken.append(time.perf_counter() - start)
 print(json.dumps({"bytes": size, "seconds": sorted(taken[5:])[len(taken[5:]) // 2]}))
 """
+SECONDS = os.environ.get("BENCH_SECONDS", "60")
 
 
 @pytest.fixture(scope="module")
-def autogluon(tmp_path_factory) -> dict[str, float] | None:
-    """Return seconds of a row and bytes of the folder of AutoGluon's model of the demo's table."""
-    python, folder = os.environ.get("AUTOGLUON_PYTHON"), tmp_path_factory.mktemp("autogluon")
-    if python is None:
-        return None
-    import automl.demo
+def folder(tmp_path_factory) -> Callable[[str], Path]:
+    """Give the folder of a table by its name, where it is `train.csv` with the column "target"."""
+    made: dict[str, Path] = {}
 
-    table = pytest.importorskip("pandas").read_csv(Path(automl.demo.__file__).parent / "bank_marketing.csv")
-    table.rename(columns={table.columns[-1]: "target"}).to_csv(folder / "train.csv", index=False)
-    seconds = os.environ.get("BENCH_SECONDS", "60")
-    done = subprocess.run([python, "-c", AUTOGLUON, seconds], cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    def make(name: str) -> Path:
+        if name not in made:
+            frame, made[name] = read_frame(name), tmp_path_factory.mktemp(name)
+            frame.to_csv(made[name] / "train.csv", index=False)
+        return made[name]
+
+    return make
 
 
-@pytest.mark.parametrize("quality", ["best", "balanced", "fast"])
-def test_model_as_it_is_shipped(quality, autogluon, tmp_path) -> None:
-    """A dict in, a probability out, of the demo's table; its file; and the way to a first prediction."""
-    import automl.demo
+def read_frame(name: str):
+    """Return the demo's table, or one that scikit-learn ships."""
+    if name == "bank_marketing":
+        import automl.demo
+
+        table = pytest.importorskip("pandas").read_csv(Path(automl.demo.__file__).parent / "bank_marketing.csv")
+        return table.rename(columns={table.columns[-1]: "target"})
+    datasets = pytest.importorskip("sklearn.datasets")
+    return getattr(datasets, f"load_{name}")(as_frame=True).frame
+
+
+@pytest.fixture(scope="module")
+def autogluon(folder) -> Callable[[str], dict[str, float] | None]:
+    """Give the seconds of a row and the bytes of the folder of AutoGluon's model of a table; None where it is not there."""
+    told: dict[str, dict[str, float]] = {}
+
+    def ask(name: str) -> dict[str, float] | None:
+        python = os.environ.get("AUTOGLUON_PYTHON")
+        if python is not None and name not in told:
+            command = [python, "-c", AUTOGLUON, SECONDS]
+            done = subprocess.run(command, cwd=folder(name), stdout=subprocess.PIPE, text=True, check=True)
+            told[name] = json.loads(done.stdout.splitlines()[-1])
+        return told.get(name)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("name", "quality"),
+    [
+        ("bank_marketing", "best"), ("bank_marketing", "balanced"), ("bank_marketing", "fast"),
+        ("breast_cancer", "best"), ("digits", "best"), ("diabetes", "best"),
+    ],
+)  # fmt: skip
+def test_model_as_it_is_shipped(name, quality, folder, autogluon, tmp_path) -> None:
+    """A dict in, a prediction out; the size of the file; and the way to a first prediction."""
     from automl import AutoML, load_model
     from automl.table import open_table
 
-    table = open_table(str(Path(automl.demo.__file__).parent / "bank_marketing.csv"))
-    seconds = float(os.environ.get("BENCH_SECONDS", "60"))
-    target = table.column_names[-1]
-    engine = AutoML(time_limit=seconds, quality=quality, seed=0, n_jobs=2).fit(table, target=target)
-    path = tmp_path / "m.automl"
+    table, path = open_table(str(folder(name) / "train.csv")), tmp_path / "m.automl"
+    engine = AutoML(time_limit=float(SECONDS), quality=quality, seed=0, n_jobs=2).fit(table, target="target")
     engine.save(path)
     model = load_model(path)
-    rows = table.drop_columns(target).slice(0, 500).to_pylist()
-    one = typical(model.predict_proba, rows)
+    rows, call = (
+        table.drop_columns("target").slice(0, 500).to_pylist(),
+        "predict_proba" if model.classes_.size else "predict",
+    )
+    one = typical(getattr(model, call), rows)
     predictor, size = model.predictor, path.stat().st_size
-    code = f"import automl; automl.load_model({str(path)!r}).predict_proba({rows[0]!r})"
+    code = f"import automl; automl.load_model({str(path)!r}).{call}({rows[0]!r})"
     first = best(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeat=5)
     bare = best(lambda: subprocess.run([sys.executable, "-c", "import numpy"], check=True), repeat=5)
     print(
-        f"\n{quality}: {len(predictor.parts) + len(predictor.opaque)} models, {predictor.trees:,} trees; a dict of"
+        f"\n{name}, {quality}: {len(predictor.parts) + len(predictor.opaque)} models, {predictor.trees:,} trees; a dict of"
         f" {len(rows[0])} columns: {1e6 * one:.0f} us; {size / 1e6:.2f} MB; load and predict {1e3 * (first - bare):.0f} ms"
         f" beyond `import numpy` ({1e3 * bare:.0f} ms)"
     )
-    if autogluon is not None:
+    if (peer := autogluon(name)) is not None:
         print(
-            f"  AutoGluon, persisted: {1e3 * autogluon['seconds']:.0f} ms, {autogluon['seconds'] / one:,.0f} times as long;"
-            f" {autogluon['bytes'] / 1e6:.0f} MB, {autogluon['bytes'] / size:,.0f} times as much"
+            f"  AutoGluon, persisted: {1e3 * peer['seconds']:.1f} ms, {peer['seconds'] / one:,.0f} times as long;"
+            f" {peer['bytes'] / 1e6:.1f} MB, {peer['bytes'] / size:,.1f} times as much"
         )
 
 
