@@ -10,6 +10,7 @@ from typing import Any
 
 from automl_core import ComponentUnavailable, Study, Tracker, Trial, encode
 from automl_core.diagnosis import FAILED, OK, WARNING, Finding
+from automl_mlflow.autologging import Quiet
 from automl_mlflow.background import Uploader
 from automl_mlflow.connection import Connection, shown
 from automl_mlflow.context import active_run, environment, run_tags, tracking_uri
@@ -39,6 +40,7 @@ class MLflowTracker(Runs, Tracker):
         self._spool: Spool | None = None
         self._uploader: Uploader | None = None
         self._finished: list[Uploader] = []
+        self._quiet = Quiet()
 
     # ---- a study
 
@@ -48,6 +50,7 @@ class MLflowTracker(Runs, Tracker):
         connection = self._where()
         active = active_run(connection.uri)
         self._spool = Spool.make(connection.spools, study.id)
+        self._quiet.begin()
         self._tell(
             "study",
             study=_plain(study),
@@ -68,6 +71,7 @@ class MLflowTracker(Runs, Tracker):
 
     def finish(self, error: BaseException | None = None) -> None:
         """End the study. The rest is sent meanwhile; the end of the process waits for it, as long as settings allow."""
+        self._quiet.end()
         if self._spool is None:
             return
         self._tell("end", error=None if error is None else f"{type(error).__name__}: {error}")
