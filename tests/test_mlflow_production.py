@@ -118,7 +118,7 @@ def _read_study_with_the_client_of_mlflow(server: Server, automl: AutoML) -> Non
     losses = {row["loss"] for row in automl.leaderboard() if row["name"] != "ensemble"}
     assert {run.data.metrics["loss"] for run in children} == losses
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert files == {"leaderboard.csv", "leaderboard.json", "model", "report.html"}
+    assert files == {"leaderboard.csv", "leaderboard.json", "model", "plots", "report.html"}
     page = Path(client.download_artifacts(parent.info.run_id, "report.html", ".")).read_text()
     assert "Predicting target" in page
 

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_service_follows_an_alias(tmp_path: Path, models: list[Path], tracker: s
         assert np.array_equal(service.predict(ROWS).said, probabilities(models[0]))
 
 
-FILES = {"leaderboard.csv", "leaderboard.json", "model", "report.html"}
+FILES = {"leaderboard.csv", "leaderboard.json", "model", "plots", "report.html"}
 
 
 def test_study_leaves_its_trials_and_its_model_in_mlflow(tmp_path: Path, use_store) -> None:
@@ -154,7 +155,10 @@ def test_study_leaves_its_trials_and_its_model_in_mlflow(tmp_path: Path, use_sto
     assert {(run.data.tags["automl.learner"], run.info.status) for run in children} == {("sklearn.linear", "FINISHED")}
     assert len(children) == 2
     assert parent.data.metrics["best_loss"] == min(run.data.metrics["loss"] for run in children)
+    assert parent.data.metrics[f"best_{automl.study_.metric}"] == automl.model_.info["scores"]["best_single"]
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == FILES
+    plots = Path(client.download_artifacts(parent.info.run_id, "plots", str(tmp_path)))
+    assert {ElementTree.parse(file).getroot().tag for file in plots.iterdir()} == {"{http://www.w3.org/2000/svg}svg"}
     fetched = load_model(tracker.fetch(f"runs:/{parent.info.run_id}/model"))
     assert np.array_equal(probabilities(fetched), probabilities(automl.model_))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from automl_core import Study, Trial, TrialState
 from automl_mlflow.connection import Refused
+from automl_mlflow.sending import Sender
 from automl_mlflow.settings import MLflowConfig
 from automl_mlflow.tracker import MLflowTracker
 
@@ -118,10 +120,44 @@ def test_process_that_dies_loses_nothing(live: MLflowTracker, caplog: pytest.Log
     assert "ended with -9" in caplog.text
 
 
-def test_best_loss_is_logged_by_trial(tracker: MLflowTracker) -> None:
-    parent = record(tracker, trial(0, 0.5), trial(1, 0.75), trial(2, 0.25))
-    history = tracker.connection.client.get_metric_history(parent.info.run_id, "best_loss")
-    assert [(point.step, point.value) for point in history] == [(0, 0.5), (2, 0.25)]
+def points(tracker: MLflowTracker, run: Any, metric: str) -> list[tuple[int, float]]:
+    return [
+        (point.step, point.value) for point in tracker.connection.client.get_metric_history(run.info.run_id, metric)
+    ]
+
+
+def test_losses_are_logged_by_trial(tracker: MLflowTracker) -> None:
+    parent = record(tracker, trial(0, 0.5), trial(1, None), trial(3, 0.75), trial(2, 0.25))
+    assert points(tracker, parent, "loss") == [(0, 0.5), (2, 0.25), (3, 0.75)]
+    assert points(tracker, parent, "best_loss") == [(0, 0.5), (2, 0.5), (3, 0.25)]
+    assert parent.data.metrics["best_loss"] == 0.25
+
+
+def test_losses_by_trial_are_whole_where_another_process_sends_the_rest(
+    tracker: MLflowTracker, directory: Path
+) -> None:
+    tracker.start(STUDY)
+    tracker.log(trial(0, 0.5))
+    Sender(tracker._opened(), tracker.connection).send()
+    tracker.log(trial(1, 0.75))
+    tracker.finish()
+    again = MLflowTracker(tracker.config, directory=directory)
+    assert again.flush() == (2, 0)
+    (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert points(tracker, parent, "best_loss") == [(0, 0.5), (1, 0.5)]
+
+
+def test_scores_of_the_leaderboard_are_logged_by_trial(tracker: MLflowTracker, tmp_path: Path) -> None:
+    rows = [("ensemble", 0.95, 0.05), ("linear#2", 0.9, 0.1), ("linear#0", 0.8, 0.2), ("linear#1", None, None)]
+    board = [{"name": name, "score": score, "loss": loss} for name, score, loss in rows]
+    tracker.start(STUDY)
+    (tmp_path / "leaderboard.json").write_text(json.dumps(board))
+    tracker.artifact("leaderboard.json", tmp_path / "leaderboard.json")
+    tracker.finish()
+    tracker.flush()
+    (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert points(tracker, parent, "roc_auc") == [(0, 0.8), (2, 0.9)]
+    assert parent.data.metrics == {"roc_auc": 0.9, "best_roc_auc": 0.9, "ensemble_roc_auc": 0.95}
 
 
 def test_failed_study_is_a_failed_run(tracker: MLflowTracker) -> None:

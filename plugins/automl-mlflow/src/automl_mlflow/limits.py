@@ -6,16 +6,18 @@ import logging
 import math
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["DATASET", "NAME", "log_all", "milliseconds", "to_tags", "to_text"]
+    from automl_mlflow.curves import Point
+
+__all__ = ["DATASET", "NAME", "log_all", "log_points", "milliseconds", "to_tags", "to_text"]
 
 NAME, DATASET = 250, 500
-KEY, PARAM, TAG, BATCH = 250, 6000, 8000, 100
+KEY, PARAM, TAG, BATCH, METRICS = 250, 6000, 8000, 100, 1000
 log = logging.getLogger("automl.mlflow")
 
 
@@ -46,6 +48,15 @@ def log_all(
     for start in range(0, max(len(numbers), len(settings), len(labels)), BATCH):
         part = slice(start, start + BATCH)
         client.log_batch(run, metrics=numbers[part], params=settings[part], tags=labels[part])
+
+
+def log_points(client: MlflowClient, run: str, points: Sequence[Point]) -> None:
+    """Log values of metrics at steps of their own, as many in one request as it takes."""
+    from mlflow.entities import Metric
+
+    found = [Metric(_key(one.name), one.value, milliseconds(one.time), one.step) for one in points]
+    for start in range(0, len(found), METRICS):
+        client.log_batch(run, metrics=found[start : start + METRICS])
 
 
 def to_tags(tags: Mapping[str, Any]) -> dict[str, str]:

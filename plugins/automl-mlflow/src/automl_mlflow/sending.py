@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import posixpath
 import tempfile
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from automl_core import ComponentUnavailable, Study, Trial, TrialState, decode
 from automl_mlflow.connection import Refused
+from automl_mlflow.curves import LEADERBOARD, Curve, scores
 from automl_mlflow.flavour import MODEL_SUFFIX, write_model
-from automl_mlflow.limits import DATASET, NAME, log_all, milliseconds, to_tags, to_text
-from automl_mlflow.report import write_report
+from automl_mlflow.limits import DATASET, NAME, log_all, log_points, milliseconds, to_tags, to_text
+from automl_mlflow.report import write_drawings, write_report
 from automl_mlflow.spool import leftovers
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Sender:
         self.ended = False
         self._waiting: list[Line] = []
         self._children: dict[int, str] = {}
-        self._best = math.inf
-        self._experiment = ""
+        self._curve = Curve()
+        self._metric = self._experiment = ""
         self._model: Path | None = None
 
     @property
@@ -64,6 +64,7 @@ class Sender:
                 self._remember(line, run)
                 count += 1
             self._waiting.pop(0)
+        self._send_curve()
         return count
 
     def close_killed(self) -> None:
@@ -78,10 +79,11 @@ class Sender:
     def _remember(self, line: Line, run: str) -> None:
         if line.kind == "study":
             self.parent, self._experiment = run, str(line.body["experiment"] or "")
+            self._metric = line.body["study"]["metric"]
         elif line.kind == "trial":
             self._children[line.body["trial"]["id"]] = run
-            if (loss := line.body["trial"]["loss"]) is not None:
-                self._best = min(self._best, loss)
+            # Of what an earlier process sent, too: whether its last points were among it is not noted.
+            self._curve.add(line.body["trial"], line.time)
         elif line.kind == "artifact" and line.body["name"].endswith(MODEL_SUFFIX):
             self._model = self.spool.folder / line.body["file"]
         self.ended = self.ended or line.kind == "end"
@@ -154,8 +156,6 @@ class Sender:
         step = line.number if known else 0
         log_all(self.client, run, params=params, metrics=numbers, tags=tags, time=line.time, step=step)
         self.client.set_terminated(run, status=STATUS.get(trial.state, "RUNNING"), end_time=milliseconds(line.time))
-        if trial.loss is not None and trial.loss < self._best:
-            log_all(self.client, self.parent, metrics={"best_loss": trial.loss}, time=line.time, step=trial.id)
         return run
 
     def _child(self, trial: Trial, line: Line, outcome: dict[str, Any]) -> str:
@@ -170,12 +170,28 @@ class Sender:
         name, file = line.body["name"], self.spool.folder / line.body["file"]
         if not name.endswith(MODEL_SUFFIX):
             self.client.log_artifact(self.parent, str(file), posixpath.dirname(name) or None)
+            if name == LEADERBOARD:
+                log_points(self.client, self.parent, scores(file, self._metric, line.time))
             return
         with tempfile.TemporaryDirectory() as folder:
             write_model(file, Path(folder))
             self.client.log_artifacts(self.parent, folder, name.removesuffix(MODEL_SUFFIX))
 
+    def _send_curve(self) -> None:
+        """Send what the trials since the last time add to the parent's metrics, in one request."""
+        if not self._curve.points:
+            return
+        try:
+            with self.connection.errors():
+                log_points(self.client, self.parent, self._curve.points)
+        except Refused as error:
+            if error.status != 400:
+                raise
+            log.warning("the losses of the study by trial are not recorded: %s", error)
+        self._curve.points.clear()
+
     def _send_end(self, line: Line) -> None:
+        self._send_curve()
         error = line.body["error"]
         if error:
             log_all(self.client, self.parent, tags={"automl.error": error}, time=line.time)
@@ -189,7 +205,8 @@ class Sender:
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "report.html"
             if write_report(model, page):
-                self.client.log_artifact(self.parent, str(page))
+                write_drawings(page, page.parent / "plots")
+                self.client.log_artifacts(self.parent, folder)
 
 
 def flush(connection: Connection) -> tuple[int, int]:
