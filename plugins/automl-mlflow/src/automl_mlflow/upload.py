@@ -24,7 +24,7 @@ from automl_mlflow.spool import Spool
 
 __all__ = ["Upload", "main"]
 
-GATHER = 0.5  # seconds between looks at the spool
+GATHER = 5.0  # seconds between looks at the spool: of several trials, the points of the parent are one request
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 log = logging.getLogger("automl.mlflow")
 
