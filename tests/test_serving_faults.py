@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import chain, count, repeat
+from itertools import chain, count, product, repeat
 from pathlib import Path
 from random import random
 from typing import Any
@@ -236,7 +236,7 @@ def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Node]
 
 @pytest.mark.parametrize(
     ("redis", "trouble"),
-    [*(("one node", trouble) for trouble in TROUBLES), *(("cluster", trouble) for trouble in ("paused", "killed"))],
+    list(product(("one node", "cluster"), TROUBLES)),
     indirect=["redis"],
 )
 def test_redis_in_trouble_under_load_costs_no_prediction(serve, redis, trouble) -> None:
@@ -256,13 +256,15 @@ def test_redis_in_trouble_under_load_costs_no_prediction(serve, redis, trouble) 
     time.sleep(0.2)
     before, known = [len(thread.answers) for thread in threads], hits()
     time.sleep(1.5)
+    until = time.monotonic() + 20
+    while trouble in ("filled", "restarted") and hits() <= known:
+        assert time.monotonic() < until, "Redis is not read any more"
+        time.sleep(0.1)
     end(threads)
     assert [thread.lost for thread in threads] == [[]] * 4  # nor was any answer later than the deadline
     assert all(len(thread.answers) > count + 10 for thread, count in zip(threads, before, strict=True))
     if trouble == "filled":
-        assert "errorstat_OOM" in redis[0].ask("info", "errorstats")
-    if trouble in ("filled", "restarted"):
-        assert hits() > known
+        assert any("errorstat_OOM" in node.ask("info", "errorstats") for node in redis)
 
 
 def test_slow_clients_are_let_go(serve) -> None:
