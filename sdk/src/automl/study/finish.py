@@ -13,9 +13,9 @@ import numpy as np
 
 from automl.metrics import Metric
 from automl.predictor import Opaque, Part
-from automl.predictor.kernel import COMPILED
 from automl.predictor.network import NetworkModel
 from automl.study.calibration import choose_temperature, choose_threshold
+from automl.study.cost import CALL, ROW_MICROSECONDS, Cost, cost_of_flat, cost_of_network, microseconds
 from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part, settle
 from automl.study.members import refit_seconds, train_share
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Flats", "Shipment", "exported", "finish", "flatten", "flatten_members"]
 
-TREE_MICROSECONDS = 0.025  # one row through one tree of about 31 leaves, by the compiled kernel, caches half cold
-VALUE_MICROSECONDS = 0.0006  # for each output that a tree adds to
-ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
-CALL_MICROSECONDS = 200.0  # one row through a model without a flat form
-NETWORK_MICROSECONDS = 2.5  # of any network, and for each thousand of its weights, most of whose inputs are 0
-THOUSAND_MICROSECONDS = 0.1
-DERIVED_MICROSECONDS = 30.0  # one column that a network alone reads
 FEWEST_PARTS = 2  # models of each member's folds that are shipped where all would be too slow
 MAX_CURVES, CURVE_POINTS = 3, 60
 log = logging.getLogger("automl.study")
@@ -135,18 +128,13 @@ class Flats:
             self._made[id(fit)] = fit, flatten(fit, self._columns)
         return self._made[id(fit)][1]
 
-    def microseconds(self, fit: Fitted) -> float:
+    def cost(self, fit: Fitted) -> Cost:
         """Estimate what one row costs."""
         flat = self(fit)
-        if flat is None:
-            network = exported(fit.model)
-            if not COMPILED or not isinstance(network, Network):
-                return CALL_MICROSECONDS
-            weights = sum(weight.size for weight in network.weights) / 1000
-            return NETWORK_MICROSECONDS + THOUSAND_MICROSECONDS * weights + DERIVED_MICROSECONDS * len(fit.derived)
-        if isinstance(flat, Additive):
-            return 0.0
-        return float(len(flat.roots) * (TREE_MICROSECONDS + VALUE_MICROSECONDS * flat.values.shape[1]))
+        if flat is not None:
+            return cost_of_flat(flat)
+        network = exported(fit.model)
+        return cost_of_network(network, derived=len(fit.derived)) if isinstance(network, Network) else CALL
 
 
 def _thin(
@@ -162,12 +150,14 @@ def _thin(
             the place of each member's; what is kept is shipped where the time does not suffice for that.
     """
     began = time.monotonic()
-    costs = [flats.microseconds(member.fits[min(member.fits)]) / (refit or 1.0) for member, _ in chosen]
+    costs, more = [flats.cost(member.fits[min(member.fits)]) for member, _ in chosen], 1 / (refit or 1.0)
     each = time.monotonic() - began  # of one part of all members, nothing where they were made already
     parts = max(len(member.fits) for member, _ in chosen)
-    kept = parts if limit is None else min(parts, int((limit - ROW_MICROSECONDS) / max(sum(costs), 1e-9)))
+    kept = parts
+    while limit is not None and kept and ROW_MICROSECONDS + microseconds(costs, kept * more) > limit:
+        kept -= 1
     if kept < (1 if refit else min(FEWEST_PARTS, parts)):
-        worst = max(zip(chosen, costs, strict=True), key=lambda item: item[1] / item[0][1])[0][0]
+        worst = max(zip(chosen, costs, strict=True), key=lambda item: microseconds([item[1]]) / item[0][1])[0][0]
         if len(chosen) > 1 or _rounds_within(worst, limit, flats, refit):
             return worst
     if parts * each > seconds:
@@ -180,7 +170,7 @@ def _thin(
 def _rounds_within(member: Member, limit: float | None, flats: Flats, refit: float | None) -> int | None:
     """Return the rounds up to which one part alone keeps to the limit; None where it does, or cannot be cut to."""
     first = member.fits[min(member.fits)]
-    cost = flats.microseconds(first) / (refit or 1.0)
+    cost = microseconds([flats.cost(first)], 1 / (refit or 1.0))
     if limit is None or cost <= limit - ROW_MICROSECONDS or first.model.rounds is None:
         return None
     if not all(isinstance(fit.model, Staged) for fit in member.fits.values()):

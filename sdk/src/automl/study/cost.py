@@ -1,0 +1,92 @@
+"""What one row costs, by estimate: of the compiled kernel, as measured on a core of 2.6 GHz with 1 MB of its own cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from automl.predictor.kernel import COMPILED
+from automl_core import Additive
+
+if TYPE_CHECKING:
+    from automl_core import Flat, Network
+
+__all__ = ["CALL", "ROW_MICROSECONDS", "Cost", "cost_of_flat", "cost_of_network", "microseconds"]
+
+ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
+LEVEL_MICROSECONDS = 0.0024  # of a tree whose nodes are in the cache
+OUTPUT_MICROSECONDS = 0.0005  # for each output that a tree adds to
+LINE_MICROSECONDS = 0.011  # 64 bytes of nodes or of values that are not in the cache
+UPPER_LEVELS, UPPER_BYTES = 7, 512  # which every row reads most of
+CACHED, FULL, LEAST_COLD = 3e6, 15e6, 0.1  # bytes that are in the cache, up to which none are, and what others push out
+NETWORK_MICROSECONDS = 2.5  # of any network
+THOUSAND_MICROSECONDS = 0.13  # for each thousand of its weights
+COSINE_MICROSECONDS = 0.03
+UNIT_MICROSECONDS = {"relu": 0.0, "selu": 0.012, "mish": 0.045}
+DERIVED_MICROSECONDS = 30.0  # one column that a network alone reads
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a model adds to the cost of a row, which depends on the size of all models.
+
+    Attributes:
+        steps: microseconds where all is in the cache.
+        upper, upper_bytes: lines of the upper levels of trees that a row reads, and bytes of these levels.
+        lower, lower_bytes: lines further down, and bytes of all nodes and values.
+    """
+
+    steps: float
+    upper: float = 0.0
+    upper_bytes: float = 0.0
+    lower: float = 0.0
+    lower_bytes: float = 0.0
+
+
+CALL = Cost(200.0)  # of a model without a flat form
+
+
+def microseconds(costs: Iterable[Cost], times: float = 1.0) -> float:
+    """Estimate what one row adds of models in one ensemble, each there so many times."""
+    steps, upper, upper_bytes, lower, lower_bytes = (
+        times * sum(column)
+        for column in zip(*((c.steps, c.upper, c.upper_bytes, c.lower, c.lower_bytes) for c in costs), strict=True)
+    )
+    return float(steps + LINE_MICROSECONDS * (upper * _cold(upper_bytes) + lower * _cold(lower_bytes)))
+
+
+def _cold(size: float) -> float:
+    return min(max((size - CACHED) / (FULL - CACHED), LEAST_COLD), 1.0)
+
+
+def cost_of_flat(flat: Flat) -> Cost:
+    """Return the cost of a flat model: each level of a tree is a step, and may be a line that has to be loaded."""
+    if isinstance(flat, Additive) or not len(flat.roots):
+        return Cost(0.0)
+    trees, width = len(flat.roots), flat.values.shape[1]
+    levels = math.log2(flat.feature.size / trees) + 1
+    upper = min(levels, UPPER_LEVELS)
+    return Cost(
+        steps=trees * (levels * LEVEL_MICROSECONDS + width * OUTPUT_MICROSECONDS),
+        upper=trees * (upper + 1),
+        upper_bytes=trees * UPPER_BYTES,
+        lower=trees * (levels - upper + width // 8),
+        lower_bytes=8.0 * (flat.feature.size + flat.values.size),
+    )
+
+
+def cost_of_network(network: Network, *, derived: int) -> Cost:
+    """Return the cost of a network that is called beside the trees, with so many derived columns of its own."""
+    if not COMPILED:
+        return CALL
+    weights = sum(weight.size for weight in network.weights) / 1000
+    units = sum(len(bias) for bias in network.biases[:-1])
+    return Cost(
+        NETWORK_MICROSECONDS
+        + THOUSAND_MICROSECONDS * weights
+        + COSINE_MICROSECONDS * network.frequency.size
+        + UNIT_MICROSECONDS[network.activation] * units
+        + DERIVED_MICROSECONDS * derived
+    )
