@@ -12,16 +12,20 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from deployment import DEPLOY, need
 from packages import ROOT
 
 DOCKERFILES = [DEPLOY / "docker/Dockerfile", DEPLOY / "mlflow/Dockerfile"]
 TEXT = DOCKERFILES[0].read_text()
 SERVE = re.search(r"serve\) plugins=\"([^\"]+)\"", (DEPLOY / "docker/install").read_text())[1].split()
+SBOM = "sbom.cdx.json"
 # scikit-learn and scipy come with the drift monitor.
 TRAINING = {"lightgbm", "catboost", "xgboost-cpu", "pandas", "pyarrow", "optuna", "torch", "ray", "mlflow"}
 
@@ -44,10 +48,10 @@ def test_image_says_what_it_is_and_where_it_comes_from(path: Path) -> None:
     assert labels >= {"title", "description", "version", "revision", "source", "licenses", "base.name"}
 
 
-def test_label_names_the_list_of_packages_that_is_in_the_image() -> None:
-    (place,) = re.findall(r'io\.automl\.packages="([^"]+)"', TEXT)
+def test_label_names_the_bill_of_materials_that_is_in_the_image() -> None:
+    (place,) = re.findall(r'io\.automl\.sbom="([^"]+)"', TEXT)
     *_, target = step("install")
-    assert Path(place).parent == Path(target)
+    assert Path(place) == Path(target, SBOM)
 
 
 def test_copied_files_are_here() -> None:
@@ -147,9 +151,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def materials(target: Path) -> dict[str, str]:
+    """Return the version of each package that an image's bill of materials names."""
+    return {plain(item["name"]): item["version"] for item in json.loads((target / SBOM).read_text())["components"]}
+
+
+@pytest.mark.slow
+def test_bill_of_materials_keeps_to_its_standard_and_names_all_that_is_installed(environment: Path) -> None:
+    text = (environment / "opt" / SBOM).read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    folder = next((environment / "opt/lib").glob("python*/site-packages"))
+    installed = {plain(found.name): found.version for found in distributions(path=[str(folder)])}
+    assert materials(environment / "opt") == installed
+    told = json.loads(text)
+    found = {plain(item["name"]): item for item in told["components"]}
+    assert found["numpy"]["purl"] == f"pkg:pypi/numpy@{installed['numpy']}"
+    assert found["automl-sdk"]["licenses"][0]["license"]["id"] == "Apache-2.0"
+    needs = {item["ref"]: item.get("dependsOn", []) for item in told["dependencies"]}
+    assert found["automl-core"]["bom-ref"] in needs[found["automl-sdk"]["bom-ref"]]
+
+
 @pytest.mark.slow
 def test_serving_image_holds_no_learner(environment: Path) -> None:
-    found = {item["name"].lower() for item in json.loads((environment / "opt/packages.json").read_text())}
+    found = set(materials(environment / "opt"))
     assert {"automl-core", "automl-sdk", *(f"automl-{name}" for name in SERVE)} <= found
     assert found & TRAINING == set()
 
@@ -158,7 +182,7 @@ def test_serving_image_holds_no_learner(environment: Path) -> None:
 def test_serving_image_holds_the_versions_that_were_tested(environment: Path) -> None:
     lines = (DEPLOY / "constraints.txt").read_text().splitlines()
     pins = {plain(name): version for name, _, version in (line.partition("==") for line in lines)}
-    items = {plain(i["name"]): i["version"] for i in json.loads((environment / "opt/packages.json").read_text())}
+    items = materials(environment / "opt")
     others = {name: version for name, version in items.items() if not name.startswith("automl-")}
     assert len(others) > 20
     assert others == {name: pins.get(name) for name in others}
@@ -249,7 +273,7 @@ def test_training_image_holds_every_plugin(tmp_path: Path) -> None:
         ["deploy/docker/install", *(places.get(word, word) for word in shlex.split(command))],
     ):
         subprocess.run(words, cwd=tmp_path / "src", env=variables, check=True, capture_output=True)
-    found = {plain(item["name"]) for item in json.loads((target / "packages.json").read_text())}
+    found = set(materials(target))
     plugins = {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")}
     assert {"automl-core", "automl-sdk", *plugins, "lightgbm", "catboost", "xgboost-cpu", "ray", "distributed"} <= found
     for program in ("automl", "ray", "dask"):  # what manifests and compose start
