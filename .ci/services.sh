@@ -10,6 +10,7 @@ packages=(
   nginx-light  # tests/test_deploy_balancer.py
   postgresql   # tests/test_deploy_recovery.py
   prometheus   # tests/test_deploy_stack.py, tests/test_deploy_monitoring.py
+  prometheus-alertmanager # tests/test_deploy_stack.py, tests/test_deploy_compose.py, tests/test_doctor_route.py
   redis-server # plugins/automl-redis/tests, tests/test_serving_faults.py
   wrk          # tests/benchmarks/bench_serving.py
 )

@@ -20,6 +20,7 @@ TEXT = yaml.safe_dump(COMPOSE)  # with its merge keys resolved
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
 ENDING = {"bucket"}
+GIVEN = {"ON_CALL_URL", "TICKETS_URL"}  # secrets that cannot be made up, of a profile that needs them
 
 
 def test_file_is_valid() -> None:
@@ -36,10 +37,11 @@ def test_services_are_the_guide_s() -> None:
     assert SERVICES["api"]["deploy"] == {"replicas": 4, "resources": {"limits": {"cpus": "2", "memory": "4G"}}}
 
 
-def test_clusters_are_profiles_and_all_else_starts_by_itself() -> None:
+def test_clusters_and_alertmanager_are_profiles_and_all_else_starts_by_itself() -> None:
     chosen = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
     assert chosen == {
         "ray-head": ["ray"], "ray-worker": ["ray"], "dask-scheduler": ["dask"], "dask-worker": ["dask"],
+        "alertmanager": ["on-call"],
     }  # fmt: skip
 
 
@@ -87,9 +89,9 @@ def test_no_secret_is_in_the_file() -> None:
 
 def test_secrets_are_those_that_are_made(tmp_path: Path) -> None:
     subprocess.run([DEPLOY / "make-secrets", tmp_path], check=True)
-    assert {Path(item["file"]).name for item in COMPOSE["secrets"].values()} == {
-        path.name for path in tmp_path.iterdir()
-    }
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {Path(item["file"]).name for item in COMPOSE["secrets"].values()} - GIVEN == made
+    assert set(SERVICES["alertmanager"]["secrets"]) == GIVEN
     assert {name for service in SERVICES.values() for name in service.get("secrets", ())} == set(COMPOSE["secrets"])
 
 
@@ -139,4 +141,24 @@ def test_configuration_of_prometheus_is_valid(tmp_path: Path) -> None:
     done = subprocess.run(
         ["promtool", "check", "config", "prometheus.yml"], cwd=tmp_path, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alertmanager_is_where_prometheus_looks_for_it() -> None:
+    (manager,) = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["alerting"]["alertmanagers"]
+    (found,) = manager["dns_sd_configs"]
+    assert found["names"] == ["alertmanager"]
+    assert f"127.0.0.1:{found['port']}:{found['port']}" in SERVICES["alertmanager"]["ports"]
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("page", "on-call"), ("ticket", "tickets")])
+def test_pages_and_tickets_go_their_ways(tmp_path: Path, severity: str, receiver: str) -> None:
+    """By amtool, which before 0.26 knows no `url_file`: it gets the URL in its place."""
+    need("amtool", "prometheus-alertmanager")
+    text = (DEPLOY / "alertmanager/alertmanager.yml").read_text()
+    assert set(re.findall("url_file: /run/secrets/(.*)", text)) == GIVEN
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(re.sub("url_file: .*", "url: http://127.0.0.1:9/", text))
+    command = ["amtool", "config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}"]
+    done = subprocess.run([*command, f"severity={severity}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,6 +7,7 @@ balancer by tests/test_deploy_balancer.py. Nothing here runs Grafana or MinIO.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -16,7 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
-from deployment import DEPLOY, need
+from deployment import DEPLOY, missing, need
+
+from automl.doctor.route import check_route
+from automl.stack.needs import program_of
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
 Start = Callable[..., None]
@@ -102,6 +106,22 @@ def test_prometheus_starts_with_its_rules(start: Start, tmp_path: Path) -> None:
         ["wget", "-q", "-O", "-", f"http://127.0.0.1:{port}/api/v1/rules"], capture_output=True, text=True
     )
     assert '"AutomlErrorsBurn1h"' in done.stdout
+
+
+def test_alertmanager_starts_with_its_routes(start: Start, tmp_path: Path) -> None:
+    program = program_of("alertmanager")
+    if not program:
+        missing("prometheus-alertmanager", "prometheus-alertmanager")
+    need("wget", "wget")
+    port = str(free_port())
+    # Before version 0.26 it knows no `url_file`.
+    told = re.sub("url_file: .*", "url: http://127.0.0.1:9/", (DEPLOY / "alertmanager/alertmanager.yml").read_text())
+    (tmp_path / "alertmanager.yml").write_text(told)
+    places = {"/etc/alertmanager/": f"{tmp_path}/", "=/alertmanager": f"={tmp_path}/data", ":9093": f":{port}"}
+    SERVICES["alertmanager"] |= {"entrypoint": [program]}
+    start("alertmanager", places, f"--web.listen-address=127.0.0.1:{port}")
+    found = check_route([f"http://127.0.0.1:{port}/api/v2/alerts"], "")
+    assert (found.state, "tells 2 receivers" in found.said) == ("ok", True)
 
 
 @pytest.mark.slow

@@ -75,6 +75,9 @@ def test_missing_program_is_named_and_left_out_or_refused_where_asked_for(tmp_pa
     done = run(tmp_path, "up", "--with", "redis", PATH=str(tmp_path))
     assert done.exit_code == 1
     assert "apt-get install redis-server" in done.stderr
+    done = run(tmp_path, "up", "--on-call", "https://pager.example.com", PATH=str(tmp_path))
+    assert done.exit_code == 1
+    assert "apt-get install prometheus-alertmanager" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,7 @@ def test_missing_program_is_named_and_left_out_or_refused_where_asked_for(tmp_pa
         (("up", "nowhere.automl"), 1, "there is no model 'nowhere.automl'"),
         (("up", "--with", "reddis"), 2, "Did you mean 'redis'"),
         (("up", "--port", "redis=high"), 2, "PART=NUMBER"),
+        (("up", "--on-call", "pager"), 2, "neither http:// nor https://"),
         (("status",), 1, "there is no stack in"),
         (("env",), 1, "there is no stack in"),
     ],

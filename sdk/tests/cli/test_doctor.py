@@ -90,6 +90,21 @@ def test_missing_plugin_is_one_failed_line(run) -> None:
     assert [name for name, line in found.items() if line["state"] == "failed"] == ["cache nowhere"]
 
 
+@pytest.mark.parametrize(
+    ("field", "plugin", "failed"),
+    [
+        ("TRACKERS", "mlflow", {"tracker mlflow", "MLflow"}),
+        ("EXECUTOR", "dask", {"executor dask", "Dask cluster"}),
+        ("CACHE", "redis", {"cache redis"}),
+    ],
+)
+def test_lines_of_a_component_that_cannot_be_built_fail(run, field: str, plugin: str, failed: set[str]) -> None:
+    told = {f"AUTOML_{field}": plugin, f"AUTOML_PLUGINS__{plugin.upper()}__NO_SUCH_SETTING": "1"}
+    code, found = diagnose(run, **told)
+    assert code == 1
+    assert {name for name, line in found.items() if line["state"] == "failed"} == failed
+
+
 def test_wrong_settings_are_wrong_usage(run) -> None:
     assert run("doctor", AUTOML_EXECUTORS="serial").exit_code == 2
 
@@ -215,8 +230,11 @@ def test_backup_that_is_not_there_fails_and_none_named_is_not_configured(run, tm
     [
         ({}, "not configured"),
         ({"AUTOML_LISTENERS": "retrain"}, "warning"),
+        ({"AUTOML_LISTENERS": "retrain", "AUTOML_PLUGINS__RETRAIN__LEDGER": "nowhere.sqlite"}, "warning"),
         ({"AUTOML_LISTENERS": "retrain", "AUTOML_PLUGINS__RETRAIN__LEDGER": "rows.sqlite"}, "ok"),
+        ({"AUTOML_LISTENERS": "retrain", "AUTOML_PLUGINS__RETRAIN__RECENT": "s3://bucket/labelled"}, "ok"),
     ],
 )
-def test_retraining_by_alerts_counts_as_retraining(run, told: dict[str, str], state: str) -> None:
+def test_retraining_by_alerts_counts_as_retraining(run, tmp_path: Path, told: dict[str, str], state: str) -> None:
+    (tmp_path / "rows.sqlite").touch()
     assert diagnose(run, "--for", "training", **told)[1]["retraining"]["state"] == state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -38,8 +38,17 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
     "--prometheus", envvar="AUTOML_DOCTOR_PROMETHEUS", default="", help="Address of the Prometheus that scrapes it."
 )
 @click.option(
+    "--alertmanager", default="", envvar="AUTOML_DOCTOR_ALERTMANAGER",
+    help="Address of the Alertmanager as seen from here, where only Prometheus reaches the one that it knows.",
+)  # fmt: skip
+@click.option(
     "--dashboard", "dashboards", multiple=True, envvar="AUTOML_DOCTOR_DASHBOARDS", type=click.Path(exists=True, dir_okay=False),
-    help="FILE of a Grafana dashboard whose queries Prometheus must understand; may be repeated.",
+    help="FILE of a dashboard whose queries Prometheus must understand, and that Grafana must have; may be repeated.",
+)  # fmt: skip
+@click.option("--grafana", envvar="AUTOML_DOCTOR_GRAFANA", default="", help="Address of the Grafana that shows them.")
+@click.option(
+    "--grafana-token-file", "token", type=click.File(), envvar="AUTOML_DOCTOR_GRAFANA_TOKEN_FILE",
+    help="FILE with the token of a service account that may view dashboards.",
 )  # fmt: skip
 @click.option("--namespace", default="", help="Namespace of Kubernetes to look at, by kubectl.")
 @click.option(
@@ -52,8 +61,8 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "not configured"
 @json_option
 @click.pass_context
 def doctor(
-    ctx: click.Context, model: str, purpose: str, url: str, prometheus: str, dashboards: tuple[str, ...],
-    namespace: str, backup: str, host: str, port: int | None, strict: bool, as_json: bool,
+    ctx: click.Context, model: str, purpose: str, url: str, prometheus: str, alertmanager: str, dashboards: tuple[str, ...],
+    grafana: str, token: TextIO | None, namespace: str, backup: str, host: str, port: int | None, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Check what production needs: settings, components, the MODEL, and the services that run.
 
@@ -66,7 +75,8 @@ def doctor(
 
     asked = Asked(
         with_services(load_settings()), purpose=purpose, model=model, url=url, prometheus=prometheus,
-        dashboards=dashboards, namespace=namespace, backup=backup, host=host, port=port,
+        alertmanager=alertmanager, dashboards=dashboards, grafana=grafana, grafana_token=token.read().strip() if token else "",
+        namespace=namespace, backup=backup, host=host, port=port,
     )  # fmt: skip
     findings: list[Finding] = []
     for finding in examine(asked):

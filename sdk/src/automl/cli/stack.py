@@ -1,4 +1,4 @@
-"""`automl stack`: Redis, MLflow, Prometheus, the server and clusters, as processes on this machine."""
+"""`automl stack`: Redis, MLflow, Prometheus, Alertmanager, the server and clusters, as processes on this machine."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ directory_option = click.option(
     ],
 )
 def stack() -> None:
-    """Run what production has on this machine, on loopback alone: Redis, MLflow, Prometheus, the server."""
+    """Run what production has on this machine, on loopback alone: Redis, MLflow, Prometheus, Alertmanager, the server."""
 
 
 @stack.command(
     examples=[
         "automl stack up",
         "automl stack up model.automl --port server=8000 --port prometheus=9090",
-        "automl stack up models:/income@champion",
+        "automl stack up models:/income@champion --on-call https://pager.example.com/hook",
         "automl stack up --with ray,dask --without prometheus",
     ]
 )
@@ -52,23 +52,26 @@ def stack() -> None:
 )
 @click.option("--without", "left_out", multiple=True, metavar="PARTS", help="Leave these out; end those that run.")
 @click.option("--port", "ports", multiple=True, metavar="PART=NUMBER", help="In place of a free one; may be repeated.")
+@click.option(
+    "--on-call", metavar="URL", default="", help="Where alerts are sent to: a webhook of Alertmanager, which needs one."
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes of the server; 2 if not given.")
 def up(
     model: str, directory: Path | None, added: tuple[str, ...], left_out: tuple[str, ...], ports: tuple[str, ...],
-    workers: int | None,
+    on_call: str, workers: int | None,
 ) -> None:  # fmt: skip
     """Start what is down, serving MODEL, wait until all is well, and print the environment that finds it.
 
-    Parts are redis, mlflow, server and prometheus; what was asked for before holds until something else is. Without a
-    MODEL there is no server. The processes stay until `automl stack down`; Ctrl-C before that ends those just started.
+    Parts are redis, mlflow, server, alertmanager and prometheus; what was asked for before holds until something else is.
+    Without a MODEL there is no server, without a URL of whoever is on call no alertmanager. The processes stay until `automl stack down`; Ctrl-C before that ends those just started.
     """
     from automl.stack.run import Wish
     from automl_core.settings import load_settings
 
     settings = load_settings()
     wish = Wish(
-        str(Path(settings.directory).absolute()), settings.trackers, model, workers, _words(added), _words(left_out),
-        _ports(ports),
+        str(Path(settings.directory).absolute()), settings.trackers, model, _address(on_call), workers, _words(added),
+        _words(left_out), _ports(ports),
     )  # fmt: skip
     layout = _stack(directory).up(wish)
     click.echo("")
@@ -119,6 +122,12 @@ def _export(variables: Mapping[str, str]) -> None:
 
 def _words(texts: tuple[str, ...]) -> list[str]:
     return [word.strip() for text in texts for word in text.split(",") if word.strip()]
+
+
+def _address(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{text!r} begins with neither http:// nor https://.", param_hint="--on-call")
+    return text
 
 
 def _ports(texts: tuple[str, ...]) -> dict[str, int]:

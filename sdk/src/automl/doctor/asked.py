@@ -20,7 +20,9 @@ class Asked:
     Attributes:
         purpose: one of `PURPOSES`: a machine that serves needs no learners.
         model: path or URI of the model in service. url: address of a server, or of the balancer before several.
-        prometheus: its address. dashboards: files of dashboards whose queries it must understand.
+        prometheus: its address. alertmanager: its address from here, where that of Prometheus leads nowhere.
+        dashboards: files of dashboards whose queries Prometheus must understand, and that Grafana must have.
+        grafana: its address. grafana_token: of a service account that may view dashboards.
         namespace: of Kubernetes. backup: a file of `automl backup`, or the folder that its newest one is in.
     """
 
@@ -29,7 +31,10 @@ class Asked:
     model: str = ""
     url: str = ""
     prometheus: str = ""
+    alertmanager: str = ""
     dashboards: Sequence[str] = ()
+    grafana: str = ""
+    grafana_token: str = field(default="", repr=False)
     namespace: str = ""
     backup: str = ""
     host: str = ""

@@ -7,6 +7,7 @@ from functools import partial
 
 from automl.doctor.asked import Asked
 from automl.doctor.cluster import check_cluster
+from automl.doctor.grafana import check_grafana
 from automl.doctor.machine import check_clock, check_machine
 from automl.doctor.parts import check_parts
 from automl.doctor.people import left_to_people
@@ -29,6 +30,7 @@ def examine(asked: Asked) -> Iterator[Finding]:
         "model": check_model,
         "server": check_server,
         "Prometheus": check_prometheus,
+        "Grafana": check_grafana,
         "Kubernetes": check_cluster,
         "clock": check_clock,
         "backup": check_recovery,

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from automl.doctor.asked import Asked
@@ -55,6 +56,9 @@ def _listening(asked: Asked) -> Finding | None:
     if not told.ledger and not told.recent:
         said = "the listener retrain has no rows with their truth to learn from"
         return Finding("retraining", WARNING, said, "AUTOML_PLUGINS__RETRAIN__LEDGER, or ..._RECENT")
+    if not told.recent and not Path(told.ledger).is_file():
+        said = f"nothing is kept to learn from: there is no ledger {told.ledger} here"
+        return Finding("retraining", WARNING, said, "AUTOML_SERVER_LEDGER, and predictions; ask where the server runs.")
     return Finding("retraining", OK, f"at alerts of {', '.join(told.alerts)}, by the listener retrain")
 
 

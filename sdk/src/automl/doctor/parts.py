@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -19,18 +20,39 @@ SERVING = {"cache": "cache", "server": "server", "monitor": "monitors"}
 BOTH = {"tracker": "trackers"}
 WAIT = 60.0  # seconds; a cluster may start a worker for the first task
 
-# What the production guide asks for, where the settings have nothing of it: settings and the word one of them is to have,
-# and what to do.
-WANTED: Mapping[str, tuple[Mapping[str, str], str]] = {
-    "Ray cluster": (
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A line of the production guide's checklist that is about a component.
+
+    Attributes:
+        choices: settings, and the word that one of them is to have.
+        remedy: what to do where none has it.
+        diagnosed: whether the component has this line in its diagnosis: where it cannot be built, the line fails with it.
+    """
+
+    choices: Mapping[str, str]
+    remedy: str
+    diagnosed: bool = False
+
+
+WANTED: Mapping[str, Wanted] = {
+    "Ray cluster": Wanted(
         {"executor": "ray", "search": "raytune"},
         "AUTOML_EXECUTOR=ray or AUTOML_SEARCH=raytune, and the address of their plugin; deploy/README.md#ray",
+        diagnosed=True,
     ),
-    "Dask cluster": ({"executor": "dask"}, "AUTOML_EXECUTOR=dask and its address; deploy/README.md#dask"),
-    "MLflow": ({"trackers": "mlflow"}, "AUTOML_TRACKERS=mlflow and MLFLOW_TRACKING_URI; deploy/README.md#mlflow"),
-    "Redis": ({"cache": "redis"}, "REDIS_HOST; deploy/README.md#redis"),
-    "metrics": ({"monitors": "prometheus"}, "AUTOML_MONITORS=prometheus,drift"),
-    "drift detection": ({"monitors": "drift"}, "AUTOML_MONITORS=prometheus,drift"),
+    "Dask cluster": Wanted(
+        {"executor": "dask"}, "AUTOML_EXECUTOR=dask and its address; deploy/README.md#dask", diagnosed=True
+    ),
+    "MLflow": Wanted(
+        {"trackers": "mlflow"},
+        "AUTOML_TRACKERS=mlflow and MLFLOW_TRACKING_URI; deploy/README.md#mlflow",
+        diagnosed=True,
+    ),
+    "Redis": Wanted({"cache": "redis"}, "REDIS_HOST; deploy/README.md#redis"),
+    "metrics": Wanted({"monitors": "prometheus"}, "AUTOML_MONITORS=prometheus,drift"),
+    "drift detection": Wanted({"monitors": "drift"}, "AUTOML_MONITORS=prometheus,drift"),
 }
 
 
@@ -39,29 +61,31 @@ def check_parts(asked: Asked) -> Iterator[Finding]:
     fields = {**(TRAINING if asked.trains else {}), **(SERVING if asked.serves else {}), **BOTH}
     for kind, field in fields.items():
         for word in _words(getattr(asked.settings, field)):
-            yield from _check(asked, kind, word)
-    for name, (choices, remedy) in WANTED.items():
-        named = {field: _words(getattr(asked.settings, field)) for field in choices if field in fields.values()}
-        if named and not any(w.partition(".")[0] == choices[field] for field, words in named.items() for w in words):
+            diagnosed = [
+                line
+                for line, wanted in WANTED.items()
+                if wanted.diagnosed and wanted.choices.get(field) == word.partition(".")[0]
+            ]
+            yield from _check(asked, kind, word, diagnosed)
+    for line, wanted in WANTED.items():
+        named = {field: _words(getattr(asked.settings, field)) for field in wanted.choices if field in fields.values()}
+        if named and not any(w.partition(".")[0] == wanted.choices[f] for f, words in named.items() for w in words):
             said = ", ".join(f"{field} is {', '.join(words) or 'empty'}" for field, words in named.items())
-            yield Finding(name, ABSENT, said, remedy)
+            yield Finding(line, ABSENT, said, wanted.remedy)
 
 
 def _words(named: str | Sequence[str]) -> Sequence[str]:
     return (named,) if isinstance(named, str) else named
 
 
-def _check(asked: Asked, kind: str, word: str) -> Iterator[Finding]:
-    name = f"{kind} {word}"
+def _check(asked: Asked, kind: str, word: str, diagnosed: Sequence[str]) -> Iterator[Finding]:
+    """Build a component, ask it, close it; `diagnosed` are the lines of the guide that it would have."""
     try:
         built = asked.plugins.build_all(kind, [word])
     except AutoMLError as error:
-        plugin = word.partition(".")[0]
-        remedy = f"See `automl plugins` and `automl plugins {plugin}`."
-        yield Finding(name, FAILED, str(error), remedy)
-        for line, (choices, _) in WANTED.items():  # of the guide, where it stands for that part
-            if choices.get(kind) == plugin and line.endswith("cluster"):
-                yield Finding(line, FAILED, str(error), remedy)
+        remedy = f"See `automl plugins` and `automl plugins {word.partition('.')[0]}`."
+        for line in (f"{kind} {word}", *diagnosed):
+            yield Finding(line, FAILED, str(error), remedy)
         return
     try:
         for full, component in built.items():

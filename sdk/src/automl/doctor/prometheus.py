@@ -1,17 +1,17 @@
-"""Prometheus scrapes, knows our rules, understands our dashboards, and tells somebody."""
+"""Prometheus scrapes, knows our rules, understands our dashboards, and knows whom to tell."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from automl.doctor.asked import Asked
+from automl.doctor.dashboards import read_dashboard
+from automl.doctor.route import check_route
 from automl.doctor.web import ask
 from automl_core.diagnosis import ABSENT, FAILED, OK, WARNING, Finding
-from automl_core.errors import AutoMLError, ComponentUnavailable
+from automl_core.errors import AutoMLError, ComponentUnavailable, DataError
 
 __all__ = ["check_prometheus"]
 
@@ -47,7 +47,8 @@ def check_prometheus(asked: Asked) -> Iterator[Finding]:
     yield _scrape(targets)
     yield from _rules(_get(base, "rules")["groups"])
     yield _dashboards(base, asked.dashboards)
-    yield _route(_get(base, "alertmanagers")["activeAlertmanagers"])
+    known = [manager["url"] for manager in _get(base, "alertmanagers")["activeAlertmanagers"]]
+    yield check_route(known, asked.alertmanager)
 
 
 def _get(base: str, path: str) -> Any:
@@ -90,7 +91,7 @@ def _rules(groups: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding(f"alert {name}", WARNING, "it fires now", f"deploy/README.md#{name.lower()}")
 
 
-def _dashboards(base: str, files: Any) -> Finding:
+def _dashboards(base: str, files: Sequence[str]) -> Finding:
     if not files:
         return Finding(
             "dashboards", ABSENT, "no dashboard is given", "--dashboard deploy/grafana/dashboards/automl.json"
@@ -98,12 +99,9 @@ def _dashboards(base: str, files: Any) -> Finding:
     asked = 0
     for file in files:
         try:
-            panels = json.loads(Path(file).read_text(encoding="utf-8"))["panels"]
-            queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return Finding(
-                "dashboards", FAILED, f"{file} is no dashboard: {type(error).__name__}: {error}", "Export it again."
-            )
+            queries = read_dashboard(file).queries
+        except DataError as error:
+            return Finding("dashboards", FAILED, str(error), "Export it again.")
         for query in queries:
             try:
                 _get(base, f"query?query={quote(_fill(query))}")
@@ -121,10 +119,3 @@ def _fill(query: str) -> str:
         .replace("$__range", "1h")
         .replace("$model", ".*")
     )
-
-
-def _route(managers: list[dict[str, Any]]) -> Finding:
-    if not managers:
-        remedy = "Name an Alertmanager in the configuration; deploy/README.md#on-call"
-        return Finding("alert route", WARNING, "alerts go nowhere: Prometheus knows no Alertmanager", remedy)
-    return Finding("alert route", OK, f"alerts go to {', '.join(manager['url'] for manager in managers)}")

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from automl.doctor.asked import Asked
+from automl.doctor.exposition import total
 from automl.doctor.web import TIMEOUT, ask
 from automl_core.diagnosis import ABSENT, FAILED, OK, WARNING, Finding
 from automl_core.errors import AutoMLError, PluginError
@@ -110,21 +111,13 @@ def _metrics(asked: Asked, base: str, headers: dict[str, str]) -> Finding:
         )
     text = answer.body.decode("utf-8", "replace")
     wanted = {"prometheus": "automl_requests_total", "drift": "automl_drift_"}
-    if _predicted(text) == 0:
+    if total(text, "automl_predictions_total") == 0:
         del wanted["drift"]  # there is nothing to compare yet
     missing = [name for name, start in wanted.items() if name in asked.settings.monitors and start not in text]
     if missing:
         said = f"the monitors {', '.join(missing)} export nothing"
         return Finding("metrics of the server", FAILED, said, "Start the server with these settings: AUTOML_MONITORS.")
     return Finding("metrics of the server", OK, f"{sum(not line.startswith('#') for line in text.splitlines())} series")
-
-
-def _predicted(text: str) -> float | None:
-    """Return how many rows were predicted; None where nobody counts them."""
-    counts = [
-        float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("automl_predictions_total{")
-    ]
-    return sum(counts) if counts else None
 
 
 def _end_of_certificate(base: str) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +14,12 @@ from pathlib import Path
 
 from automl.doctor.web import ask
 from automl.stack.layout import Layout
+from automl.stack.needs import program_of
 from automl.stack.ports import HOST
 from automl.stack.secrets import read_secret
 from automl_core.errors import ComponentUnavailable
 
-__all__ = ["Part", "parts_of", "scraped"]
+__all__ = ["Part", "links_of", "parts_of"]
 
 HERE = Path(__file__).parent
 PYTHON = (sys.executable, "-m")
@@ -56,7 +56,7 @@ def parts_of(layout: Layout) -> list[Part]:
     """Return the parts that the state names, in the order of their start."""
     makers: Mapping[str, Callable[[Layout], Part]] = {
         "redis": _redis, "mlflow": _mlflow, "ray": _ray, "dask": _dask, "dask-workers": _dask_workers,
-        "server": _server, "prometheus": _prometheus,
+        "server": _server, "alertmanager": _alertmanager, "prometheus": _prometheus,
     }  # fmt: skip
     return [make(layout) for name, make in makers.items() if layout.has(name)]
 
@@ -67,7 +67,7 @@ def _redis(layout: Layout) -> Part:
     lines += [f"requirepass {password}", f"dir {layout.folder}"]
     config = layout.folder / "redis.conf"
     return Part(
-        "redis", (_program("redis-server"), str(config)), partial(_pings, port, password),
+        "redis", (program_of("redis"), str(config)), partial(_pings, port, password),
         files={config: "\n".join(lines) + "\n"},
     )  # fmt: skip
 
@@ -118,16 +118,34 @@ def _server(layout: Layout) -> Part:
     return Part("server", (*PYTHON, "automl", "serve"), ready, 1, layout.service())
 
 
+def _alertmanager(layout: Layout) -> Part:
+    route = {"receiver": "on-call", "group_by": ["alertname", "model"], "group_wait": SCRAPE, "repeat_interval": "4h"}
+    receiver = {"name": "on-call", "webhook_configs": [{"url": layout.state.on_call}]}
+    config = layout.folder / "alertmanager.yml"
+    command: tuple[str, ...] = (
+        program_of("alertmanager"),
+        f"--config.file={config}",
+        f"--storage.path={layout.folder / 'alertmanager'}",
+    )
+    # Without peers; else its port for them is on all interfaces.
+    command += (f"--web.listen-address={HOST}:{layout.state.ports['alertmanager']}", "--cluster.listen-address=")
+    ready = partial(_answers, f"{layout.address('alertmanager')}/-/ready")
+    text = json.dumps({"route": route, "receivers": [receiver]}, indent=2)
+    return Part("alertmanager", command, ready, files={config: text})
+
+
 def _prometheus(layout: Layout) -> Part:
     targets = [_target(layout)] if layout.has("server") else []
+    managers = [layout.address("alertmanager").removeprefix("http://")] if layout.has("alertmanager") else []
     told = {
         "global": {"scrape_interval": SCRAPE, "evaluation_interval": SCRAPE},
         "rule_files": [str(HERE / "rules.yml")],
         "scrape_configs": targets,
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": managers}]}]},
     }
     config = layout.folder / "prometheus.yml"
     command: tuple[str, ...] = (
-        _program("prometheus"),
+        program_of("prometheus"),
         f"--config.file={config}",
         f"--storage.tsdb.path={layout.folder / 'tsdb'}",
     )
@@ -144,17 +162,31 @@ def _target(layout: Layout) -> dict[str, object]:
     }
 
 
-def scraped(layout: Layout) -> bool:
-    """Whether Prometheus has the server's metrics."""
+def links_of(layout: Layout) -> dict[str, Callable[[], bool]]:
+    """Return what Prometheus is to find in the seconds after all parts are ready."""
+    links: dict[str, tuple[str, Callable[[Layout], bool]]] = {
+        "first scrape": ("server", _scraped),
+        "alert route": ("alertmanager", _routed),
+    }
+    if not layout.has("prometheus"):
+        return {}
+    return {name: partial(done, layout) for name, (part, done) in links.items() if layout.has(part)}
+
+
+def _scraped(layout: Layout) -> bool:
+    targets = _of_prometheus(layout, "targets?state=active", "activeTargets")
+    return bool(targets) and all(target["health"] == "up" for target in targets)
+
+
+def _routed(layout: Layout) -> bool:
+    return bool(_of_prometheus(layout, "alertmanagers", "activeAlertmanagers"))
+
+
+def _of_prometheus(layout: Layout, path: str, key: str) -> list[dict[str, str]]:
     with suppress(ComponentUnavailable):
-        targets = ask(f"{layout.address('prometheus')}/api/v1/targets?state=active").json()["data"]["activeTargets"]
-        return bool(targets) and all(target["health"] == "up" for target in targets)
-    return False
-
-
-def _program(name: str) -> str:
-    # Empty where it was removed: what runs of it can still be shown and ended.
-    return shutil.which(name) or ""
+        found: list[dict[str, str]] = ask(f"{layout.address('prometheus')}/api/v1/{path}").json()["data"][key]
+        return found
+    return []
 
 
 def _answers(url: str) -> bool:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from threading import Event, current_thread, main_thread
 
 from automl.stack.layout import Layout, ports_of
 from automl.stack.needs import CHOICES, USUAL, missing
-from automl.stack.parts import Part, parts_of, scraped
+from automl.stack.parts import Part, links_of, parts_of
 from automl.stack.ports import choose_ports
 from automl.stack.processes import alive, end, spawn
 from automl.stack.secrets import make_secrets
@@ -37,12 +36,13 @@ class Wish:
 
     Attributes:
         added, left_out: names of parts beside the usual ones, and of those not to run.
-        directory, trackers: the engine's, from the settings.
+        directory, trackers: the engine's, from the settings. on_call: URL that alerts are sent to.
     """
 
     directory: str
     trackers: Sequence[str] = ()
     model: str = ""
+    on_call: str = ""
     workers: int | None = None
     added: Collection[str] = ()
     left_out: Collection[str] = ()
@@ -86,8 +86,7 @@ class Stack:
             try:
                 for _, wave in groupby(sorted(parts, key=lambda part: part.wave), key=lambda part: part.wave):
                     self._start(layout, list(wave), begun, told)
-                if {"prometheus", "server"} <= set(state.names):
-                    self._await({"first scrape": partial(scraped, layout)}, layout, told)
+                self._await(links_of(layout), layout, told)
             except BaseException:
                 self._end(layout, begun)
                 raise
@@ -122,10 +121,11 @@ class Stack:
         _check_names("--without", wish.left_out, CHOICES)
         _check_names("--port", wish.ports, [port for name in CHOICES for port in ports_of(name)])
         state.model = _place(wish.model) if wish.model else state.model
+        state.on_call = wish.on_call or state.on_call
         state.workers = wish.workers or state.workers
         state.directory = wish.directory
         state.trackers = [name for name in wish.trackers if name != "mlflow"]
-        again = {*wish.added, *(["server"] if wish.model else [])}
+        again = {*wish.added, *(["server"] if wish.model else []), *(["alertmanager"] if wish.on_call else [])}
         state.left_out = sorted((set(state.left_out) - again) | set(wish.left_out))
         wanted = [name for name in CHOICES if name in {*state.names, *USUAL, *wish.added} - set(state.left_out)]
         wanted = [name for name in wanted if self._can(name, state, wish)]
@@ -138,10 +138,12 @@ class Stack:
 
     def _can(self, name: str, state: State, wish: Wish) -> bool:
         lack = missing(name)
-        if lack and name in wish.added:
+        if lack and (name in wish.added or (name == "alertmanager" and wish.on_call)):
             raise ComponentUnavailable(f"{lack}.")
         if not lack and name == "server" and not state.model:
             lack = "no model is named: automl stack up MODEL, a file or models:/NAME@champion"
+        if not lack and name == "alertmanager" and not state.on_call:
+            lack = "nobody is named whom it could tell: automl stack up --on-call URL"
         if lack:
             self._say(f"{name:<14}left out  {lack}")
         return not lack

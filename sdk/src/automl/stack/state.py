@@ -37,12 +37,14 @@ class State:
 
     Attributes:
         names: of the parts. left_out: of those not wanted. model: path or URI. directory: the engine's. trackers: of the settings.
+        on_call: URL that alerts are sent to.
         ports: by part; a part keeps its port. parts: those that were started and not ended.
     """
 
     names: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     model: str = ""
+    on_call: str = ""
     workers: int = 2
     directory: str = ""
     trackers: list[str] = field(default_factory=list)
