@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import stat
 import tarfile
 import threading
 import time
@@ -55,6 +56,18 @@ def directory(tmp_path: Path) -> Path:
 def saved(directory: Path, tmp_path: Path) -> Path:
     back_up(directory, tmp_path / "saved.tar")
     return tmp_path / "saved.tar"
+
+
+def test_secrets_stay_secret_in_the_backup_and_after_it(directory, tmp_path) -> None:
+    for name, mode in (("secret", 0o600), ("shared", 0o644)):
+        (directory / name).touch()
+        (directory / name).chmod(mode)
+    back_up(directory, tmp_path / "saved.tar")
+    restore(tmp_path / "saved.tar", tmp_path / "after")
+    modes = {
+        name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("saved.tar", "after/secret", "after/shared")
+    }
+    assert modes == {"saved.tar": 0o600, "after/secret": 0o600, "after/shared": 0o644}
 
 
 def test_everything_comes_back_but_what_was_half_written(directory, saved, tmp_path) -> None:

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sqlite3
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ CHUNK = 1 << 20
 
 
 def back_up(directory: Path, target: Path) -> int:
-    """Write all that is in a directory to a file, whole or not at all, and return how many files that are.
+    """Write all that is in a directory to a file for its owner alone, whole or not at all; return how many files that are.
 
     Raises:
         DataError: there is nothing in the directory, or the file would be inside of it.
@@ -42,6 +43,8 @@ def back_up(directory: Path, target: Path) -> int:
         raise DataError(f"the backup {target} would be part of itself: write it outside of {directory}.")
     part = target.with_name(f"{target.name}.part")
     try:
+        part.unlink(missing_ok=True)
+        part.touch(0o600)  # a stack keeps its secrets in that directory
         with part.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
             digests: dict[str, str] = {}
             for name in _names(directory):
@@ -62,6 +65,8 @@ def back_up(directory: Path, target: Path) -> int:
 
 def restore(source: Path, directory: Path) -> int:
     """Unpack a backup into a directory that is not there or empty, whole or not at all; return how many files.
+
+    Files are readable for whom they were.
 
     Raises:
         DataError: the directory is in use, or the backup is damaged.
@@ -106,32 +111,33 @@ def _names(directory: Path) -> Iterator[str]:
 
 def _add(archive: tarfile.TarFile, directory: Path, name: str) -> str:
     path = directory / name
+    mode = stat.S_IMODE(path.stat().st_mode)
     if path.suffix == JOURNAL:
         # A record that is being written is left out: readers would take it for a cut one, but it is none of this moment.
         data = path.read_bytes()
-        return _write(archive, name, data[: data.rfind(b"\n") + 1])
+        return _write(archive, name, data[: data.rfind(b"\n") + 1], mode)
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
             file.seek(0)
-            return _stream(archive, name, file)
+            return _stream(archive, name, file, mode)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
         with closing(sqlite3.connect(path)) as database, closing(sqlite3.connect(copy)) as whole:
             database.backup(whole)
         with copy.open("rb") as file:
-            return _stream(archive, name, file)
+            return _stream(archive, name, file, mode)
 
 
-def _write(archive: tarfile.TarFile, name: str, data: bytes) -> str:
-    return _stream(archive, name, io.BytesIO(data))
+def _write(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o600) -> str:
+    return _stream(archive, name, io.BytesIO(data), mode)
 
 
-def _stream(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> str:
+def _stream(archive: tarfile.TarFile, name: str, file: IO[bytes], mode: int) -> str:
     """Add as many bytes as the file has now, and return their digest."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o600
+    info.size, info.mode = size, mode
     digest = hashlib.sha256()
     archive.addfile(info, _Digesting(file, digest))
     return digest.hexdigest()
@@ -161,7 +167,7 @@ def _unpack(source: Path, folder: Path) -> int:
                 if member.name == MANIFEST:
                     told = _read_manifest(source, data.read())
                 else:
-                    found[member.name] = _extract(data, folder, member.name)
+                    found[member.name] = _extract(data, folder, member.name, member.mode)
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"the backup {source} is damaged, or is none: {error}.") from error
     if told is None:
@@ -183,17 +189,19 @@ def _read_manifest(source: Path, data: bytes) -> dict[str, str]:
     return files
 
 
-def _extract(data: IO[bytes], folder: Path, name: str) -> str:
+def _extract(data: IO[bytes], folder: Path, name: str, mode: int) -> str:
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts:
         raise DataError(f"the backup names the file {name!r}, which is outside of the directory.")
     path = folder.joinpath(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
+    path.touch(0o600)
     with path.open("wb") as file:
         while chunk := data.read(CHUNK):
             digest.update(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
+    path.chmod(stat.S_IMODE(mode) & 0o777)
     return digest.hexdigest()
