@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 
 from automl import load_model
 from automl.artifact import read_manifest
-from automl.artifact.arrays import ArrayWriter
+from automl.artifact.arrays import ArrayReader, ArrayWriter
 from automl.artifact.container import pack
-from automl.artifact.flats import MAGIC, dump_flat, flat_to_json, load_flat
+from automl.artifact.flats import MAGIC, STORED, dump_flat, flat_to_json, load_flat
 from automl.artifact.load import parse_model
 from automl.artifact.save import dump_model
+from automl.predictor.compiled import COMPILED
 from automl_core import DataError
 from automl_core.testing.flat import evaluate
 
@@ -94,6 +96,39 @@ def test_equal_arrays_are_stored_once(make_model) -> None:
 def test_forest_survives_its_bytes(make_forest, make_rows, rng, arguments) -> None:
     forest, values = make_forest(rng, **arguments), make_rows(rng, 200, 6)
     np.testing.assert_array_equal(evaluate(load_flat(dump_flat(forest)), values), evaluate(forest, values))
+
+
+@pytest.mark.skipif(not COMPILED, reason="the kernel is not built")
+@pytest.mark.parametrize("changes", [{}, {"cover": None, "gain": None}])
+@pytest.mark.parametrize("arguments", [{}, {"sets": False}, {"leaves": 300}, {"leaves": 1}])
+def test_numpy_reads_a_forest_as_the_kernel_does(make_forest, rng, monkeypatch, arguments, changes) -> None:
+    data = dump_flat(replace(make_forest(rng, **arguments), **changes))
+    by_kernel = load_flat(data)
+    monkeypatch.setattr("automl.artifact.flats.kernel", None)
+    by_numpy = load_flat(data)
+    for field in fields(by_kernel):
+        one, other = getattr(by_kernel, field.name), getattr(by_numpy, field.name)
+        if isinstance(one, np.ndarray):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+        elif field.name != "derived":
+            assert one == other
+
+
+@pytest.mark.parametrize(
+    "compiled", [pytest.param(True, marks=pytest.mark.skipif(not COMPILED, reason="the kernel is not built")), False]
+)
+@pytest.mark.parametrize("name", STORED)
+def test_forest_without_the_end_of_an_array_is_refused(make_forest, rng, monkeypatch, name, compiled) -> None:
+    if not compiled:
+        monkeypatch.setattr("automl.artifact.flats.kernel", None)
+    writer = ArrayWriter()
+    body = flat_to_json(make_forest(rng), writer)
+    whole = ArrayReader(writer.table, writer.data()).get(body["arrays"][name])
+    body["arrays"][name] = writer.add(whole[:-1])
+    head = json.dumps({"flat": body, "arrays": writer.table}).encode()
+    with pytest.raises(DataError):
+        load_flat(MAGIC + struct.pack("<Q", len(head)) + head + writer.data())
 
 
 @pytest.mark.parametrize("distance", [-1, 0, 2**31 - 1, 2**31, 2**40])

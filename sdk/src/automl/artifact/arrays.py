@@ -62,13 +62,15 @@ class ArrayReader:
 
     def __init__(self, table: Sequence[Any], data: bytes) -> None:
         self._table, self._data = table, data
+        self._taken: dict[int, NDArray[Any]] = {}
 
     def get(self, number: Any) -> NDArray[Any]:
         try:
             if isinstance(number, bool) or not isinstance(number, int) or number < 0:
                 raise TypeError(f"{number!r} is no array's number")
-            dtype, shape, offset = self._table[number]
-            return self._take(dtype, shape, offset)
+            if number not in self._taken:
+                self._taken[number] = self._take(*self._table[number])
+            return self._taken[number]
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"the model file is damaged: it has no valid array {number!r} ({error}).") from error
 
@@ -83,5 +85,6 @@ class ArrayReader:
             raise ValueError("it ends beyond the data")
         array = np.frombuffer(self._data, dtype=kind, count=count, offset=min(offset, len(self._data))).reshape(shape)
         if kind == np.bool_:  # any other byte than 0 and 1 is undefined behaviour further on
-            return np.asarray(array.view(np.uint8) != 0)
+            array = np.asarray(array.view(np.uint8) != 0)
+            array.flags.writeable = False
         return array

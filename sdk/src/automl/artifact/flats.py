@@ -14,6 +14,7 @@ import numpy as np
 
 from automl.artifact.arrays import ArrayReader, ArrayWriter
 from automl.predictor.check import DTYPES, check_flat
+from automl.predictor.compiled import kernel
 from automl.predictor.layout import lay_out
 from automl_core import Additive, Arithmetic, DataError, Derived, Flat, Forest, Lookup
 
@@ -28,6 +29,11 @@ DIRECT = {
     Additive: ("weight", "missing", "low", "high", "table", "table_start", "base"),
     Lookup: ("source", "threshold", "equal", "keys", "values"),
 }
+STORED = {
+    "inner": "uint8", "asks": "uint8", "missing_left": "uint8", "feature": "int32", "threshold": "float32",
+    "delta": "int32", "leaf": "int32", "category": "int32", "words": "int32", "gain": "float32",
+}  # fmt: skip
+MADE = ("feature", "threshold", "left", "right", "missing_left", "category", "words", "gain")
 INNER = {"feature": "int32", "threshold": "float32", "missing_left": "bool", "category": "int32", "words": "int32"}
 
 
@@ -138,6 +144,33 @@ def _forest_arrays(forest: Forest) -> dict[str, NDArray[Any]]:
 def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> Forest:
     begin = np.concatenate([[0], np.cumsum(_cast(arrays["sizes"], "int64"))])
     nodes = int(begin[-1])
+    return Forest(
+        **(_make_nodes(arrays, nodes) if kernel is None else _make_nodes_compiled(arrays, nodes)),
+        bits=_cast(arrays["bits"], "uint32"),
+        values=_cast(arrays["values"], "float64"),
+        roots=_cast(begin[:-1], "int32"),
+        output=_cast(arrays["output"], "int32"),
+        base=_cast(arrays["base"], "float64"),
+        cover=_cast(arrays["cover"], "float32") if "cover" in arrays else None,
+        **common,
+    )
+
+
+def _make_nodes_compiled(arrays: dict[str, NDArray[Any]], nodes: int) -> dict[str, Any]:
+    has_gain = "gain" in arrays
+    if arrays["inner"].size != -(-nodes // 8):  # before there is memory for so many nodes
+        raise ValueError("bits of a wrong length")
+    given = {name: _cast(arrays[name], dtype) for name, dtype in STORED.items() if name != "gain" or has_gain}
+    if any(array.ndim != 1 for array in given.values()):
+        raise ValueError("an array of nodes has several dimensions")
+    given.setdefault("gain", np.empty(0, dtype=np.float32))
+    made = {name: np.empty(nodes, dtype=DTYPES[Forest][name]) for name in MADE if name != "gain" or has_gain}
+    outs = (*made.values(), np.empty(0, dtype=np.float32))[: len(MADE)]
+    kernel.spread(tuple(map(np.ascontiguousarray, given.values())), outs)
+    return {"gain": None, **made}
+
+
+def _make_nodes(arrays: dict[str, NDArray[Any]], nodes: int) -> dict[str, Any]:
     has_children = _unpack(arrays["inner"], nodes)
     inner, leaf = np.flatnonzero(has_children), np.flatnonzero(~has_children)
     asks = inner[_unpack(arrays["asks"], len(inner))]
@@ -148,24 +181,16 @@ def _make_forest(arrays: dict[str, NDArray[Any]], common: dict[str, Any]) -> For
     left[leaf] = _of_each(arrays["leaf"], leaf, "int32")
     right = np.zeros(nodes, dtype=np.int32)
     right[inner] = left[inner] + np.int32(1)
-    gain = arrays.get("gain")
-    return Forest(
-        feature=_spread(arrays["feature"], inner, nodes, -1, "int32"),
-        threshold=_spread(arrays["threshold"], inner, nodes, 0, "float32"),
-        left=left,
-        right=right,
-        missing_left=missing_left,
-        category=_spread(arrays["category"], asks, nodes, -1, "int32"),
-        words=_spread(arrays["words"], asks, nodes, 0, "int32"),
-        bits=_cast(arrays["bits"], "uint32"),
-        values=_cast(arrays["values"], "float64"),
-        roots=_cast(begin[:-1], "int32"),
-        output=_cast(arrays["output"], "int32"),
-        base=_cast(arrays["base"], "float64"),
-        cover=_cast(arrays["cover"], "float32") if "cover" in arrays else None,
-        gain=None if gain is None else _spread(gain, inner, nodes, 0, "float32"),
-        **common,
-    )
+    return {
+        "feature": _spread(arrays["feature"], inner, nodes, -1, "int32"),
+        "threshold": _spread(arrays["threshold"], inner, nodes, 0, "float32"),
+        "left": left,
+        "right": right,
+        "missing_left": missing_left,
+        "category": _spread(arrays["category"], asks, nodes, -1, "int32"),
+        "words": _spread(arrays["words"], asks, nodes, 0, "int32"),
+        "gain": _spread(arrays["gain"], inner, nodes, 0, "float32") if "gain" in arrays else None,
+    }
 
 
 def _spread(numbers: NDArray[Any], where: NDArray[np.intp], nodes: int, elsewhere: Any, dtype: str) -> NDArray[Any]:

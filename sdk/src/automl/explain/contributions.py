@@ -121,9 +121,9 @@ def _scorer(program: Program, predictor: Predictor, compiled: bool) -> Score:
 def _node_shares(program: Program, parts: tuple[Part, ...]) -> NDArray[np.float64]:
     """Return which share of its parent's training rows reached each node; half where no row reached the parent."""
     cover = np.zeros(len(program.value))
-    for number, part in enumerate(parts):
-        if isinstance(part.flat, Forest) and part.flat.cover is not None:
-            own = program.source == number
+    for part, (begin, end) in zip(parts, program.parts[:, 3:5], strict=True):
+        if isinstance(part.flat, Forest) and part.flat.cover is not None and begin < end:
+            own = slice(program.trees[begin, 0], program.trees[end - 1, 6])
             cover[own] = part.flat.cover[program.node[own]]
     shares = np.ones(len(cover))
     inner = np.flatnonzero(program.delta > 0)

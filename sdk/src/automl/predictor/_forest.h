@@ -51,8 +51,9 @@ static int place_nodes(Py_buffer *of, int64_t nodes, int64_t trees, int64_t deep
 
 /* Take `count` contiguous arrays, those from `written` on to be written to; returns 0 with an exception set. */
 static int take_all(PyObject *arrays, int count, int written, Py_buffer *of, int *held) {
-    if (PyTuple_Size(arrays) != count) { PyErr_SetString(PyExc_ValueError, "wrong number of arrays"); return 0; }
-    for (*held = 0; *held < count; (*held)++) {
+    *held = 0;
+    if (!PyTuple_Check(arrays) || PyTuple_Size(arrays) != count) { PyErr_SetString(PyExc_ValueError, "wrong number of arrays"); return 0; }
+    for (; *held < count; (*held)++) {
         int flags = PyBUF_C_CONTIGUOUS | (*held >= written ? PyBUF_WRITABLE : 0);
         if (PyObject_GetBuffer(PyTuple_GetItem(arrays, *held), of + *held, flags) < 0) return 0;
     }
@@ -171,33 +172,126 @@ static inline uint32_t negated(float threshold) {
     return bits_of(threshold == INFINITY ? NAN : nextafterf(-threshold, -INFINITY));
 }
 
-/* fill_nodes(arrays): feature, left, threshold, category, flipped, sets, column of the forest's nodes; node of the layout;
- * value and column of its nodes to be written. See automl.predictor.program. */
-static PyObject *forest_fill_nodes(PyObject *module, PyObject *arrays) {
-    static const Py_ssize_t bytes[10] = {4, 4, 4, 4, 1, 8, 4, 4, 4, 4};
+/* mark_columns(arrays): feature, category, missing_left of nodes; (4, columns) bytes to be set where nodes read a column so. */
+static PyObject *forest_mark_columns(PyObject *module, PyObject *arrays) {
+    static const Py_ssize_t bytes[4] = {4, 4, 1, 1};
     PyObject *result = NULL;
-    Py_buffer of[10];
+    Py_buffer of[4];
     int held = 0;
     (void)module;
-    if (!take_all(arrays, 10, 8, of, &held)) goto done;
-    int64_t nodes = of[0].len / 4, laid = of[7].len / 4;
-    int64_t lengths[10] = {nodes, nodes, nodes, nodes, nodes, nodes, nodes, laid, laid, laid};
-    if (!has_lengths(of, 10, bytes, lengths)) goto done;
-    const int32_t *feature = of[0].buf, *left = of[1].buf, *category = of[3].buf, *column = of[6].buf, *node = of[7].buf;
-    const float *threshold = of[2].buf;
-    const uint8_t *flipped = of[4].buf;
-    const int64_t *sets = of[5].buf;
-    uint32_t *value = of[8].buf;
-    int32_t *columns = of[9].buf;
-    for (int64_t i = 0; i < laid; i++) {
-        int32_t n = node[i];
-        if (n < 0 || n >= nodes) { PyErr_SetString(PyExc_ValueError, "a place has no node"); goto done; }
-        columns[i] = column[n];
-        value[i] = feature[n] < 0 ? (uint32_t)left[n] : category[n] >= 0 ? (uint32_t)sets[n]
-                 : flipped[n] ? negated(threshold[n]) : bits_of(threshold[n]);
+    if (!take_all(arrays, 4, 3, of, &held)) goto done;
+    int64_t nodes = of[0].len / 4, wide = of[3].len / 4, lengths[4] = {nodes, nodes, nodes, 4 * wide};
+    if (!has_lengths(of, 4, bytes, lengths)) goto done;
+    const int32_t *feature = of[0].buf, *category = of[1].buf;
+    const uint8_t *missing_left = of[2].buf;
+    uint8_t *asked = of[3].buf;
+    for (int64_t i = 0; i < nodes; i++) {
+        if (feature[i] < 0) continue;
+        if (feature[i] >= wide) { PyErr_SetString(PyExc_ValueError, "a node reads a column that is not there"); goto done; }
+        asked[(category[i] >= 0 ? SLOT : missing_left[i] ? NEGATE : COPY) * wide + feature[i]] = 1;
     }
     result = Py_NewRef(Py_None);
 done:
     while (held--) PyBuffer_Release(of + held);
+    return result;
+}
+
+/* fill_nodes(lowest, arrays): feature, left, threshold, category, missing_left, sets of the forest's nodes; the column of the
+ * block for each way and column; node of the layout; value and column of its nodes to be written. See automl.predictor.program. */
+static PyObject *forest_fill_nodes(PyObject *module, PyObject *args) {
+    static const Py_ssize_t bytes[10] = {4, 4, 4, 4, 1, 8, 4, 4, 4, 4};
+    int lowest, held = 0;
+    PyObject *arrays, *result = NULL;
+    Py_buffer of[10];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iO!", &lowest, &PyTuple_Type, &arrays) || !take_all(arrays, 10, 8, of, &held)) goto done;
+    int64_t nodes = of[0].len / 4, wide = of[6].len / 16, laid = of[7].len / 4;
+    int64_t lengths[10] = {nodes, nodes, nodes, nodes, nodes, nodes, 4 * wide, laid, laid, laid};
+    if (!has_lengths(of, 10, bytes, lengths)) goto done;
+    const int32_t *feature = of[0].buf, *left = of[1].buf, *category = of[3].buf, *table = of[6].buf, *node = of[7].buf;
+    const float *threshold = of[2].buf;
+    const uint8_t *missing_left = of[4].buf;
+    const int64_t *sets = of[5].buf;
+    uint32_t *value = of[8].buf;
+    int32_t *column = of[9].buf;
+    for (int64_t i = 0; i < laid; i++) {
+        int32_t n = node[i];
+        if (n < 0 || n >= nodes || feature[n] >= wide) { PyErr_SetString(PyExc_ValueError, "a place has no node"); goto done; }
+        if (feature[n] < 0) {
+            value[i] = (uint32_t)left[n];
+            column[i] = lowest;
+            continue;
+        }
+        int kind = category[n] >= 0 ? SLOT : missing_left[n] ? NEGATE : COPY;
+        value[i] = kind == SLOT ? (uint32_t)sets[n] : kind == NEGATE ? negated(threshold[n]) : bits_of(threshold[n]);
+        column[i] = table[kind * wide + feature[n]];
+    }
+    result = Py_NewRef(Py_None);
+done:
+    while (held--) PyBuffer_Release(of + held);
+    return result;
+}
+
+static inline int bit_of(const uint8_t *bits, int64_t i) { return bits[i >> 3] >> (7 - (i & 7)) & 1; }
+static inline int32_t word_of(const void *words, int64_t i) { int32_t w; memcpy(&w, (const char *)words + 4 * i, 4); return w; }
+
+enum { INNER, ASKS, MISSING, OF_INNER, LIMIT, STEP, OF_LEAF, SET, WORDS, GAIN, SPREAD };
+
+/* The nodes of a forest from what a file has of inner nodes, leaves and nodes that ask for sets; 0 where that does not add up. */
+static int spread_nodes(const Py_buffer *of, const Py_buffer *to, int64_t nodes) {
+    int64_t inner = 0, leaf = 0, asking = 0, inners = of[OF_INNER].len / 4, leaves = of[OF_LEAF].len / 4, sets = of[SET].len / 4;
+    int32_t *feature = to[0].buf, *threshold = to[1].buf, *left = to[2].buf, *right = to[3].buf;
+    int32_t *category = to[5].buf, *words = to[6].buf, *gain = to[7].buf;
+    uint8_t *missing_left = to[4].buf;
+    int has_gain = to[7].len > 0;
+    for (int64_t i = 0; i < nodes; i++) {
+        int32_t own_set = -1, own_words = 0, own_gain = 0;
+        if (bit_of(of[INNER].buf, i)) {
+            if (inner >= inners) return 0;
+            if (bit_of(of[ASKS].buf, inner)) {
+                if (asking >= sets) return 0;
+                own_set = word_of(of[SET].buf, asking);
+                own_words = word_of(of[WORDS].buf, asking++);
+            }
+            feature[i] = word_of(of[OF_INNER].buf, inner);
+            threshold[i] = word_of(of[LIMIT].buf, inner);
+            /* A sum beyond int32 becomes negative, which `check_flat` refuses. */
+            left[i] = (int32_t)((uint32_t)word_of(of[STEP].buf, inner) + (uint32_t)i);
+            right[i] = (int32_t)((uint32_t)left[i] + 1u);
+            missing_left[i] = (uint8_t)bit_of(of[MISSING].buf, inner);
+            if (has_gain) own_gain = word_of(of[GAIN].buf, inner);
+            inner++;
+        } else {
+            if (leaf >= leaves) return 0;
+            feature[i] = -1;
+            threshold[i] = right[i] = missing_left[i] = 0;
+            left[i] = word_of(of[OF_LEAF].buf, leaf++);
+        }
+        category[i] = own_set;
+        words[i] = own_words;
+        if (has_gain) gain[i] = own_gain;
+    }
+    return inner == inners && leaf == leaves && asking == sets;
+}
+
+/* spread(given, made): what `_make_forest` of automl.artifact.flats reads, and the arrays of nodes that are to be written. */
+static PyObject *forest_spread(PyObject *module, PyObject *args) {
+    static const Py_ssize_t given_bytes[SPREAD] = {1, 1, 1, 4, 4, 4, 4, 4, 4, 4}, made_bytes[8] = {4, 4, 4, 4, 1, 4, 4, 4};
+    int held = 0, writable = 0;
+    PyObject *given, *made, *result = NULL;
+    Py_buffer of[SPREAD], to[8];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &given, &made)) return NULL;
+    if (!take_all(given, SPREAD, SPREAD, of, &held) || !take_all(made, 8, 0, to, &writable)) goto done;
+    int64_t nodes = to[0].len / 4, inners = of[OF_INNER].len / 4, leaves = of[OF_LEAF].len / 4, sets = of[SET].len / 4;
+    int64_t gains = to[7].len ? inners : 0, some = (inners + 7) / 8;
+    int64_t lengths[SPREAD] = {(nodes + 7) / 8, some, some, inners, inners, inners, leaves, sets, sets, gains};
+    int64_t made_lengths[8] = {nodes, nodes, nodes, nodes, nodes, nodes, nodes, to[7].len ? nodes : 0};
+    if (!has_lengths(of, SPREAD, given_bytes, lengths) || !has_lengths(to, 8, made_bytes, made_lengths)) goto done;
+    if (spread_nodes(of, to, nodes)) result = Py_NewRef(Py_None);
+    else PyErr_SetString(PyExc_ValueError, "arrays of another length than there are nodes");
+done:
+    while (held--) PyBuffer_Release(of + held);
+    while (writable--) PyBuffer_Release(to + writable);
     return result;
 }

@@ -238,9 +238,11 @@ static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
 
 static PyMethodDef module_methods[] = {
     {"lay_out", forest_lay_out, METH_VARARGS, "lay_out(deepest, arrays): False where a tree is too deep."},
-    {"number_leaves", forest_number_leaves, METH_VARARGS, "number_leaves(delta, count, first)."},
+    {"number_leaves", forest_number_leaves, METH_O, "number_leaves((delta, count, first))."},
     {"find_fault", forest_find_fault, METH_VARARGS, "find_fault(wide, values, arrays): what is wrong with nodes, or None."},
-    {"fill_nodes", forest_fill_nodes, METH_VARARGS, "fill_nodes(*arrays): what nodes ask, in the order of a layout."},
+    {"mark_columns", forest_mark_columns, METH_O, "mark_columns(arrays): which columns nodes read, in which way."},
+    {"spread", forest_spread, METH_VARARGS, "spread(given, made): the nodes of a forest from those of a file."},
+    {"fill_nodes", forest_fill_nodes, METH_VARARGS, "fill_nodes(lowest, arrays): what nodes ask, in the order of a layout."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_core import Additive, Flat
+from automl.predictor.compiled import kernel
+from automl_core import Additive, Flat, Forest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["COPY", "LOWEST", "NEGATE", "SLOT", "Columns", "assign_columns"]
+__all__ = ["COPY", "LOWEST", "NEGATE", "SLOT", "Columns", "assign_columns", "kinds_of"]
 
 COPY, NEGATE, LOWEST, SLOT = 0, 1, 2, 3
 
@@ -41,31 +42,38 @@ def assign_columns(
         places: per flat, the number of each of its derived columns among all.
 
     Returns:
-        The columns, and per flat the column, int32, that each node (or each column of an additive model, -1 without weight)
-        reads.
+        The columns, and per flat, int32 (4, its columns): the column of the block that is filled from its column in each
+        way, -1 where it does not read that.
     """
     span = 1 + max([inputs, *(int(place.max()) for place in places if len(place))])
-    sources = [np.concatenate([np.arange(inputs), place]).astype(np.int32) for place in places]
-    wanted = [_wanted(flat, source, span) for flat, source in zip(flats, sources, strict=True)]
-    used = np.zeros(4 * span + 1, dtype=np.bool_)
-    used[LOWEST * span] = True
-    for keys in wanted:
-        used[keys] = True
-    used[-1] = False
-    number = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    number[-1] = -1
-    kinds = np.stack(np.divmod(np.flatnonzero(used), span), axis=1)
-    lowest = int(number[LOWEST * span])
-    return Columns(kinds.astype(np.int32), lowest, lowest + 1), [number[keys] for keys in wanted]
+    sources = [np.concatenate([np.arange(inputs), place]).astype(np.int64) for place in places]
+    asked = [_asked(flat, len(source)) for flat, source in zip(flats, sources, strict=True)]
+    used = np.zeros((4, span), dtype=np.bool_)
+    used[LOWEST, 0] = True
+    for which, source in zip(asked, sources, strict=True):
+        kind, own = np.nonzero(which)
+        used[kind, source[own]] = True
+    number = (np.cumsum(used.ravel(), dtype=np.int32) - np.int32(1)).reshape(used.shape)
+    lowest = int(number[LOWEST, 0])
+    fills = np.stack(np.nonzero(used), axis=1).astype(np.int32)
+    tables = [np.where(which, number[:, source], np.int32(-1)) for which, source in zip(asked, sources, strict=True)]
+    return Columns(fills, lowest, lowest + 1), tables
 
 
-def _wanted(flat: Flat, wide: NDArray[np.int32], span: int) -> NDArray[np.int32]:
-    """Return kind * span + source per node or column; -1 for what is not read."""
+def _asked(flat: Flat, wide: int) -> NDArray[np.bool_]:
+    """Return (4, wide): which columns are read in which way."""
+    asked = np.zeros((4, wide), dtype=np.bool_)
     if isinstance(flat, Additive):
-        used = (flat.weight != 0).any(axis=1) | (flat.missing != 0).any(axis=1) | (flat.table_start >= 0)
-        return np.where(used, COPY * span + wide, np.int32(-1))
-    keys = np.append(wide + COPY * span, np.int32(LOWEST * span))[np.maximum(flat.feature, -1)]  # leaves read the last
-    inner, numeric = flat.feature >= 0, flat.category < 0
-    keys += (inner & flat.missing_left & numeric) * np.int32((NEGATE - COPY) * span)
-    keys += (inner & ~numeric) * np.int32((SLOT - COPY) * span)
-    return keys
+        asked[COPY] = (flat.weight != 0).any(axis=1) | (flat.missing != 0).any(axis=1) | (flat.table_start >= 0)
+    elif kernel is not None:
+        given = map(np.ascontiguousarray, (flat.feature, flat.category, flat.missing_left))
+        kernel.mark_columns((*given, asked))
+    else:
+        inner = np.flatnonzero(flat.feature >= 0)
+        asked[kinds_of(flat, inner), flat.feature[inner]] = True
+    return asked
+
+
+def kinds_of(forest: Forest, inner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how the column is filled that each of some inner nodes reads."""
+    return np.where(forest.category[inner] >= 0, SLOT, np.where(forest.missing_left[inner], NEGATE, COPY))

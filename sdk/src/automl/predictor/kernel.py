@@ -62,7 +62,8 @@ def pack(program: Program) -> Any:
         return None
     nodes = np.empty((len(program.value), 2), dtype=np.uint32)
     nodes[:, 0] = program.value
-    nodes[:, 1] = program.feature.astype(np.uint32) | program.delta.astype(np.uint32) << np.uint32(shift)
+    np.left_shift(program.delta.view(np.uint32), np.uint32(shift), out=nodes[:, 1])
+    nodes[:, 1] |= program.feature.view(np.uint32)
     lookups = program.lookups
     arrays = (
         nodes, program.sets, program.reals, program.trees, program.parts, program.part_reals, program.terms,

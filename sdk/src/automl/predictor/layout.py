@@ -73,7 +73,7 @@ def number_leaves(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]
     """
     if kernel is not None:
         count, first = np.empty_like(layout.delta), np.empty_like(layout.delta)
-        kernel.number_leaves(np.ascontiguousarray(layout.delta), count, first)
+        kernel.number_leaves((np.ascontiguousarray(layout.delta), count, first))
         return count, first
     levels = list(layout.levels())
     child = np.arange(len(layout.node), dtype=np.int32) + layout.delta
@@ -91,6 +91,7 @@ def _lay_out_compiled(forest: Forest, flipped: NDArray[np.bool_]) -> Layout | No
     weight = forest.cover
     if weight is None:
         weight = _count_leaves(_walk(forest)[0], forest.left, forest.right).astype(np.float32)
+    weight = np.require(weight, requirements=["C", "A"])  # of a file, it may lie anywhere
     given = (forest.feature, forest.left, forest.right, weight, flipped, forest.roots)
     if not kernel.lay_out(DEEPEST, (*map(np.ascontiguousarray, given), node, delta, begin, depth)):
         return None

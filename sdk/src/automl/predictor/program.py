@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.predictor.columns import Columns, assign_columns
+from automl.predictor.columns import COPY, Columns, assign_columns, kinds_of
 from automl.predictor.compiled import kernel
 from automl.predictor.layout import Layout, lay_out, number_leaves
 from automl.predictor.leaves import LeafMaskBuilder, LeafMasks
@@ -46,7 +46,7 @@ class Program:
         part_reals: float64 (parts, 2): weight, scale.
         terms: (terms, 4): column of the block, first row of the table or -1, place of low, high, weights, missing; 0.
         leaves: for the way of many rows through small trees.
-        source: int32 (nodes,), for each node its part; node: int32 (nodes,), and its number there.
+        node: int32 (nodes,), for each node its number in its part, whose nodes are those of its trees.
     """
 
     columns: Columns
@@ -65,7 +65,6 @@ class Program:
     part_reals: NDArray[np.float64]
     terms: NDArray[np.int64]
     leaves: LeafMasks
-    source: NDArray[np.int32]
     node: NDArray[np.int32]
 
 
@@ -81,13 +80,13 @@ def compile_parts(
     flats = [part.flat for part in parts]
     lookups, derived, places = join_lookups(flats, columns)
     sets, set_places = join_sets(flats)
-    block, features = assign_columns(flats, places, inputs=columns)
-    builder = _Builder(block, oblivious)
+    block, tables = assign_columns(flats, places, inputs=columns)
+    builder = _Builder(block, oblivious, sum(flat.feature.size for flat in flats if isinstance(flat, Forest)))
     for i, part in enumerate(parts):
         if isinstance(part.flat, Forest):
-            builder.add_forest(i, part.flat, features[i], set_places[i])
+            builder.add_forest(part.flat, tables[i], set_places[i])
         else:
-            builder.add_additive(part.flat, features[i])
+            builder.add_additive(part.flat, tables[i][COPY])
     scales = [[part.weight, part.flat.scale] for part in parts]
     return Program(
         columns=block,
@@ -97,17 +96,16 @@ def compile_parts(
         inputs=columns,
         outputs=outputs,
         temperature=temperature,
-        value=_join(builder.value, np.uint32),
-        feature=_join(builder.feature, np.int32),
-        delta=_join(builder.delta, np.int32),
+        value=builder.value[: builder.nodes],
+        feature=builder.feature[: builder.nodes],
+        delta=builder.delta[: builder.nodes],
         reals=_join(builder.reals, np.float64),
         trees=_join(builder.trees, np.int64, (0, 10)),
         parts=np.array(builder.parts, dtype=np.int64).reshape(-1, 8),
         part_reals=np.array(scales, dtype=np.float64).reshape(-1, 2),
         terms=_join(builder.terms, np.int64, (0, 4)),
         leaves=builder.leaves.finish(),
-        source=_join(builder.source, np.int32),
-        node=_join(builder.node, np.int32),
+        node=builder.node[: builder.nodes],
     )
 
 
@@ -118,17 +116,14 @@ def _join(arrays: list[NDArray[Any]], dtype: type, shape: tuple[int, ...] = (0,)
 class _Builder:
     """Collects the arrays of a program, part by part."""
 
-    def __init__(self, columns: Columns, oblivious: bool) -> None:
+    def __init__(self, columns: Columns, oblivious: bool, most_nodes: int) -> None:
         self._columns, self._oblivious = columns, oblivious
-        self._nodes = self._trees = self._terms = self._size = 0
-        self.value: list[NDArray[Any]] = []
-        self.feature: list[NDArray[Any]] = []
-        self.delta: list[NDArray[Any]] = []
+        self.nodes = self._trees = self._terms = self._size = 0
+        self.value = np.empty(most_nodes, dtype=np.uint32)
+        self.feature, self.delta, self.node = (np.empty(most_nodes, dtype=np.int32) for _ in range(3))
         self.reals: list[NDArray[Any]] = []
         self.trees: list[NDArray[Any]] = []
         self.terms: list[NDArray[Any]] = []
-        self.source: list[NDArray[Any]] = []
-        self.node: list[NDArray[Any]] = []
         self.parts: list[list[int]] = []
         self.leaves = LeafMaskBuilder(columns.first_set)
 
@@ -140,21 +135,20 @@ class _Builder:
 
     # ---- forests
 
-    def add_forest(self, part: int, forest: Forest, feature: NDArray[np.int32], sets: NDArray[np.int64]) -> None:
-        flipped = (forest.feature >= 0) & (forest.category < 0) & forest.missing_left
-        layout = lay_out(forest, flipped)
-        value, feature = _fill_nodes(forest, layout, flipped, sets, feature)
+    def add_forest(self, forest: Forest, table: NDArray[np.int32], sets: NDArray[np.int64]) -> None:
+        layout = lay_out(forest, _flipped(forest))
+        value, feature = _fill_nodes(forest, layout, sets, table, self._columns.lowest)
         begin, count = self._trees, len(forest.roots)
         rows = np.zeros((count, 10), dtype=np.int64)
         rows[:, 2], rows[:, 3], rows[:, 4] = forest.output, forest.values.shape[1], layout.depth
         heads = _heads(layout, value, feature) if self._oblivious else None
         if heads is not None:
-            self._add_levels(part, forest, layout, rows, heads, value, feature)
+            self._add_levels(forest, layout, rows, heads, value, feature)
         else:
-            rows[:, 0], rows[:, 6] = layout.begin[:-1] + self._nodes, layout.begin[1:] + self._nodes
+            rows[:, 0], rows[:, 6] = layout.begin[:-1] + self.nodes, layout.begin[1:] + self.nodes
             has_sets = np.maximum.reduceat(feature, layout.begin[:-1]) >= self._columns.first_set
             rows[:, 1], rows[:, 5] = np.where(has_sets, WITH_SETS, PLAIN), self._add_reals(forest.values)
-            self._add_nodes(part, layout.node, layout.delta, value, feature)
+            self._add_nodes(layout.node, layout.delta, value, feature)
             rows[:, 7:10] = self.leaves.add(layout, value, feature)
         self.trees.append(rows)
         self._trees += count
@@ -162,18 +156,16 @@ class _Builder:
         self.parts.append([0, LINK_CODES[forest.link], len(forest.base), begin, self._trees, base, 0, 0])
 
     def _add_nodes(
-        self, part: int, node: NDArray[np.int32], delta: NDArray[np.int32],
+        self, node: NDArray[np.int32], delta: NDArray[np.int32],
         value: NDArray[np.uint32], feature: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        self.value.append(value)
-        self.feature.append(feature)
-        self.delta.append(delta)
-        self.source.append(np.full(len(node), part, dtype=np.int32))
-        self.node.append(node)
-        self._nodes += len(node)
+        rows = slice(self.nodes, self.nodes + len(node))
+        self.value[rows], self.feature[rows], self.delta[rows] = value, feature, delta
+        self.node[rows] = node
+        self.nodes = rows.stop
 
     def _add_levels(
-        self, part: int, forest: Forest, layout: Layout, rows: NDArray[np.int64], heads: NDArray[np.int64],
+        self, forest: Forest, layout: Layout, rows: NDArray[np.int64], heads: NDArray[np.int64],
         value: NDArray[np.uint32], feature: NDArray[np.int32],
     ) -> None:  # fmt: skip
         """Add each tree as one node per level, and its leaves in full."""
@@ -183,10 +175,10 @@ class _Builder:
         before = np.cumsum(counts) - counts
         leaves = np.empty(len(ends), dtype=np.int32)
         leaves[before[layout.tree[ends]] + leaf[ends]] = layout.node[ends]
-        rows[:, 1], rows[:, 6] = OBLIVIOUS, self._nodes + np.cumsum(layout.depth)
+        rows[:, 1], rows[:, 6] = OBLIVIOUS, self.nodes + np.cumsum(layout.depth)
         rows[:, 0] = rows[:, 6] - layout.depth
         rows[:, 5] = self._add_reals(forest.values[forest.left[leaves]]) + before * forest.values.shape[1]
-        self._add_nodes(part, layout.node[heads], np.zeros(len(heads), dtype=np.int32), value[heads], feature[heads])
+        self._add_nodes(layout.node[heads], np.zeros(len(heads), dtype=np.int32), value[heads], feature[heads])
 
     # ---- additive models
 
@@ -226,20 +218,41 @@ def _heads(layout: Layout, value: NDArray[np.uint32], feature: NDArray[np.int32]
 
 
 def _fill_nodes(
-    forest: Forest, layout: Layout, flipped: NDArray[np.bool_], sets: NDArray[np.int64], column: NDArray[np.int32]
+    forest: Forest, layout: Layout, sets: NDArray[np.int64], table: NDArray[np.int32], lowest: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
     """Return what the nodes of a layout compare with, and the columns of the block that they read."""
     if kernel is None:
-        return _values(forest, flipped, sets)[layout.node], column[layout.node]
-    value, read = np.empty(len(layout.node), dtype=np.uint32), np.empty(len(layout.node), dtype=np.int32)
-    given = (forest.feature, forest.left, forest.threshold, forest.category, flipped, sets, column, layout.node)
-    kernel.fill_nodes(*map(np.ascontiguousarray, given), value, read)
-    return value, read
+        return _values(forest, sets)[layout.node], _columns_of(forest, table, lowest)[layout.node]
+    value, column = np.empty(len(layout.node), dtype=np.uint32), np.empty(len(layout.node), dtype=np.int32)
+    given = (
+        forest.feature,
+        forest.left,
+        forest.threshold,
+        forest.category,
+        forest.missing_left,
+        sets,
+        table,
+        layout.node,
+    )
+    kernel.fill_nodes(lowest, (*map(np.ascontiguousarray, given), value, column))
+    return value, column
 
 
-def _values(forest: Forest, flipped: NDArray[np.bool_], sets: NDArray[np.int64]) -> NDArray[np.uint32]:
+def _columns_of(forest: Forest, table: NDArray[np.int32], lowest: int) -> NDArray[np.int32]:
+    inner = np.flatnonzero(forest.feature >= 0)
+    column = np.full(len(forest.feature), lowest, dtype=np.int32)
+    column[inner] = table[kinds_of(forest, inner), forest.feature[inner]]
+    return column
+
+
+def _flipped(forest: Forest) -> NDArray[np.bool_]:
+    """Tell which nodes send missing values to the left, and no codes."""
+    return np.asarray((forest.feature >= 0) & (forest.category < 0) & forest.missing_left)
+
+
+def _values(forest: Forest, sets: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return what each node compares with, as bits; the number of its value for a leaf."""
-    threshold = forest.threshold.copy()
+    threshold, flipped = forest.threshold.copy(), _flipped(forest)
     # Missing goes left: ask the negated column whether it is below, with the children exchanged, so that
     # "not (value <= threshold)" sends missing to the second child, the left one.
     asked = threshold[flipped]
