@@ -33,8 +33,8 @@ DEFAULTS: Mapping[str, Scalar] = {
 }
 TRIED: Sequence[Mapping[str, Scalar]] = (
     {},
-    {"units": 256, "learning_rate": 0.001, "epochs": 200},
     {"layers": 3, "cosines": 0},
+    {"units": 256, "learning_rate": 0.001, "epochs": 200},
     {"layers": 1, "units": 256, "cosines": 8},
 )  # unlike each other, so that their mean is better than each
 SMALL = 20_000  # rows above which it must show on one fold that it is worth its time

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from automl.predictor import Part, Predictor
 from automl.study.views import BASE, PSEUDO, Recipe, View, make_view
-from automl_core import REGRESSION, Data, Job, Learner, Params, Shared, Staged
+from automl_core import REGRESSION, Data, Exports, Forest, Job, Learner, Params, Shared, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ __all__ = ["WHOLE", "Fitted", "Frame", "Here", "Labelled", "Order", "common_roun
 T = TypeVar("T")
 WHOLE = -1  # the part that learns from all rows
 MAX_VIEWS = 12
+PROBED, LONG = 64, 3.0  # rows that are predicted to see what all will take; seconds from which on that is long
 SETTLE_ROWS = 20_000  # from so many validation rows on, one number of rounds for all parts changes nothing
 
 
@@ -163,19 +165,37 @@ def fit_part(shared: Shared[Frame], order: Order) -> Fitted:
     )
     model = order.learner.fit(job)
     fitted = time.perf_counter()
-    prediction = None if valid is None else _predict(model, view.data.values[valid], frame)
+    prediction = None if valid is None else _predict(model, view.data.values[valid], frame, order)
     done = time.perf_counter()
     return Fitted(order.part, model, view.keep, view.derived, prediction, fitted - started, done - fitted)
 
 
-def _predict(model: Model, values: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
-    prediction = np.asarray(model.predict(values), dtype=np.float32)
+def _predict(model: Model, values: NDArray[np.float32], frame: Frame, order: Order) -> NDArray[np.float32]:
+    quick = order.seconds is not None and _takes_long(model, values)
+    flat = model.export() if quick and isinstance(model, Exports) else None
+    if isinstance(flat, Forest):
+        parts = [Part(flat, 1.0)]
+        said = Predictor(parts, classes=frame.classes).predict(values, threads=order.threads)
+    else:
+        said = model.predict(values)
+    prediction = np.asarray(said, dtype=np.float32)
     wanted = (len(values),) if frame.task == REGRESSION else (len(values), frame.classes)
     if prediction.shape != wanted:
         raise ValueError(f"predictions have the shape {prediction.shape}, not {wanted}")
     if not np.isfinite(prediction).all():
         raise ValueError("predictions are not all finite")
     return prediction
+
+
+def _takes_long(model: Model, values: NDArray[np.float32]) -> bool:
+    """Tell from a few rows whether a model's own prediction takes longer than its arrays do to make and to evaluate.
+
+    The thousands of trees of a booster of many classes do: 21 s for 3,700 rows, by their arrays 1.3 s. The last digits
+    may differ, so that without a clock nobody asks.
+    """
+    began = time.perf_counter()
+    model.predict(values[:PROBED])
+    return (time.perf_counter() - began) * len(values) > LONG * PROBED
 
 
 def cut_to(fits: Sequence[Fitted]) -> int | None:
@@ -210,6 +230,6 @@ def settle(shared: Shared[Frame], fits: Sequence[Fitted], order: Order, rounds: 
             settled.append(fit)
             continue
         data = frame.data if fit.base else frame.view(order.view, order.recipe, fit.part).data
-        prediction = _predict(model, data.values[frame.splits[fit.part].valid], frame)
+        prediction = _predict(model, data.values[frame.splits[fit.part].valid], frame, order)
         settled.append(replace(fit, model=model, prediction=prediction))
     return settled

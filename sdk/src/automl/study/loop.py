@@ -82,7 +82,7 @@ class Loop:
         self._flights: dict[Future[Any], _Flight] = {}
         self._open: list[tuple[float, int, Member]] = []
         self._slots = plan.slots
-        self._cost: dict[str, float] = {}
+        self._cost: dict[str, list[float]] = {}
         self._dear: list[Proposal] = []
         self._asked: list[Trial] = []
         self._numbers: dict[int, int] = {}
@@ -157,6 +157,10 @@ class Loop:
         """
         if not any(member.fits for member in self.members):
             return self.clock.left < 0.1 * self.clock.reserve
+        now = time.monotonic()
+        if any(now - flight.started < (flight.order.seconds or 0.0) + 1.0 for flight in self._flights.values()):
+            # They were given these seconds before more was kept back for refits.
+            return self.clock.left < 0.75 * self.clock.reserve
         return self.clock.search_left < -min(1.0, 0.5 * max(self.clock.reserve, 0.1))
 
     def adopt(self, proposal: Proposal, fitted: Fitted) -> None:
@@ -211,8 +215,8 @@ class Loop:
         return self._ask() or self._hurry()
 
     def _expected(self, proposal: Proposal) -> float:
-        """Return the seconds that a trial would take by what the learner's last one did; 0 where there was none."""
-        each = self._cost.get(proposal.learner, 0.0)
+        """Return the seconds that a trial would take by what the learner's others did; 0 where there was none."""
+        each = float(np.mean(self._cost.get(proposal.learner, [0.0])))
         return each * (1 if self.plan.folds == 1 else self.plan.folds / self._slots)
 
     def _hurry(self) -> Member | None:
@@ -316,7 +320,7 @@ class Loop:
             turns = -(-(len(member.waiting) + member.running + 1) // self._slots)
             return max(0.93 * self.clock.search_left / turns, 0.05)
         share = ANCHOR_SHARE if member.rank < ANCHOR_RANK else TRIAL_SHARE
-        fair = share * self.clock.limit * self._slots / self.plan.folds
+        fair = share * self.clock.limit * min(self._slots, self.plan.folds) / self.plan.folds
         # What follows a fit, its validation rows and its ride home, must not make it late.
         return max(min(0.93 * self.clock.search_left, fair), 0.05)
 
@@ -342,10 +346,11 @@ class Loop:
             self._go_on(member, flight)
 
     def _go_on(self, member: Member, flight: _Flight) -> None:
+        if len(member.fits) == 1:
+            self._cost.setdefault(member.trial.learner, []).append(member.seconds)
         if not member.waiting and not member.running:
             self._finish(member, flight.order)
         elif len(member.fits) == 1 and member.waiting:
-            self._cost[member.trial.learner] = member.seconds
             if self._timed and is_hopeless(member, self.members, self.frame):
                 self.end(member, TrialState.PRUNED, error="its first fold is worse than what there is")
             else:
