@@ -13,6 +13,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,38 @@ def test_guide_shows_the_entry_module_that_new_writes(tmp_path: Path) -> None:
     make_plugin("mine", "cache", tmp_path / "made")
     text = (tmp_path / "made/src/automl_mine/plugin.py").read_text()
     assert f"```python\n{text}```" in (ROOT / "core/README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (find_spec("pip") and find_spec("setuptools")), reason="pip builds by setuptools")
+def test_learner_of_the_guide_is_installed_by_pip_and_competes(tmp_path: Path) -> None:
+    """Write it as the guide has it, outside of this repository, and go the way that its author and users go."""
+    made, site = tmp_path / "automl-descent", tmp_path / "site"
+    blocks = re.findall(r"```\w+\n# (\S+)\n(.+?)```", (ROOT / "core/README.md").read_text(), re.DOTALL)
+    files = {name: text for name, text in blocks if name == "pyproject.toml" or "descent" in name}
+    for name, text in (files | {f"src/automl_descent/{empty}": "" for empty in ("__init__.py", "py.typed")}).items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(site), "AUTOML_LEARNERS": "descent,sklearn.linear"}
+
+    def do(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+        return done.stdout
+
+    alone = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")  # nothing is fetched: all is here
+    do(sys.executable, "-m", "pip", "install", *alone, "--target", str(site), str(made))
+    assert {"automl_descent", "automl_descent-0.1.0.dist-info"} <= {path.name for path in site.iterdir()}
+    (found,) = [one for one in json.loads(do("automl", "plugins", "--json")) if one["name"] == "descent"]
+    assert (found["distribution"], found["version"]) == ("automl-descent", "0.1.0")
+    told = do(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(made / "tests"))
+    assert int(re.findall(r"(\d+) passed", told)[0]) > 100
+    rows = make_rows()
+    lines = [",".join(rows), *(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    do("automl", "fit", "table.csv", "--target", "y", "--time-limit", "8", "--quiet")
+    tried = json.loads(do("automl", "leaderboard", "model.automl", "--json"))
+    assert {"descent", "sklearn.linear"} <= {row["learner"] for row in tried if row["state"] == "complete"}
 
 
 def make_rows(count: int = 400) -> dict[str, Any]:
