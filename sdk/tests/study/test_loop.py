@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,7 @@ from automl.study.members import Proposal
 from automl.study.plan import Plan
 from automl.study.views import Recipe
 from automl_core import REGRESSION, Candidate, Column, Data, TrialState
+from automl_core.testing.fakes import ScriptedSearch
 
 ROWS, FOLDS = 60, 3
 
@@ -78,3 +81,74 @@ def test_what_time_is_left_goes_to_a_trial_of_fits_that_end_early():
 
 def test_a_trial_that_would_have_little_of_its_time_is_not_begun():
     assert run(78, [10, 10, 10, 10]) == [(TrialState.COMPLETE, 30.0)] * 2
+
+
+class Uneven:
+    """An executor of two threads whose fits take their time by chance, but trial 2 until trial 5 is fitted."""
+
+    capacity = 2
+
+    def __init__(self, seed: int) -> None:
+        self.pool, self.seed = ThreadPoolExecutor(2), seed
+        self.fifth, self.went_on = Event(), False
+
+    def submit(self, _task, shared, order):
+        return self.pool.submit(self.fit, shared.get(), order)
+
+    def fit(self, frame, order):
+        time.sleep(np.random.default_rng((self.seed, order.trial)).uniform(0, 0.01))
+        if order.trial == 2:
+            self.went_on = self.fifth.wait(20)
+        if order.trial == 5:
+            self.fifth.set()
+        valid = frame.splits[order.part].valid
+        noise = np.random.default_rng(order.trial).normal(size=len(valid)).astype(np.float32)
+        return Fitted(order.part, SimpleNamespace(rounds=None), np.arange(1), (), noise, 0.0)
+
+
+class Curious(ScriptedSearch):
+    """A search that writes down what it was told before each trial; from `patient` on it waits to know all."""
+
+    def __init__(self, patient: int) -> None:
+        super().__init__([("given", {"number": number}) for number in range(12)])
+        self.patient, self.known = patient, []
+
+    def ask(self, count=1, *, learner=None):
+        if self._next >= self.patient and len(self.told) < self._next:
+            return []
+        self.known.append([trial.id for trial in self.told])
+        return super().ask(count, learner=learner)
+
+
+def search(seed: int, patient: int = 99) -> tuple[Curious, Uneven]:
+    target = np.random.default_rng(0).normal(size=ROWS)
+    data = Data(np.zeros((ROWS, 1), dtype=np.float32), (Column("x"),), target)
+    splits = make_splits(target, classes=0, folds=1, seed=0, holdout=0.2)
+    frame, executor, asked = Frame(data, splits, REGRESSION, 0, 0), Uneven(seed), Curious(patient)
+    loop = Loop(
+        frame=frame,
+        shared=Here(frame),
+        executor=executor,
+        plan=Plan(1, 0.2, 2, 1, False, 0.0),
+        clock=Clock(None, time.monotonic()),
+        metric=METRICS["rmse"],
+        learners={"given": None},
+        recipe=lambda view: Recipe((0,)),
+        tell=lambda member: None,
+        keep=lambda member, fitted: fitted,
+    )
+    loop.search = asked
+    with executor.pool:
+        loop.run()
+    return asked, executor
+
+
+def test_without_a_clock_a_slow_trial_holds_nobody_and_sways_nothing():
+    (asked, executor), (again, _) = search(1), search(2)
+    assert executor.went_on
+    assert asked.known == again.known == [list(range(max(0, number - 3))) for number in range(12)]
+
+
+def test_search_that_waits_to_know_all_is_told_all():
+    asked, _ = search(1, patient=8)
+    assert asked.known[7:] == [list(range(4)), *(list(range(number)) for number in range(8, 12))]

@@ -24,6 +24,7 @@ from automl_core import (
     ComponentUnavailable,
     DataError,
     Event,
+    Exports,
     Fold,
     Forest,
     Learner,
@@ -185,7 +186,8 @@ class Journal:
         """
         from automl.study.finish import exported, flatten
 
-        if self._broken or fitted.base:
+        has_form = isinstance(fitted.model, Exports) or isinstance(learner, Portable)
+        if self._broken or fitted.base or not has_form:
             return fitted
         arrays: dict[str, Any] = {}
         whole = _uncut(fitted)
@@ -208,10 +210,9 @@ class Journal:
             learner=np.array(member.trial.learner),
             keep=np.arange(columns, dtype=np.int32) if flat is not None else fitted.keep, **arrays,
         )  # fmt: skip
-        key = trial_key(member.trial.learner, member.trial.params, member.view)
-        self._guard(self._storage.put, self._blob(key, fitted.part), buffer.getvalue())
+        self._guard(self._storage.put, self._blob(member.key, fitted.part), buffer.getvalue())
         elapsed = time.monotonic() - self._started
-        self._append(Fold(member.trial.id, fitted.part, None, fitted.seconds, fitted.model.rounds, key, elapsed))
+        self._append(Fold(member.trial.id, fitted.part, None, fitted.seconds, fitted.model.rounds, member.key, elapsed))
         if flat is None or fitted.curve is not None:
             return fitted
         model = RestoredModel(flat, None, fitted.model.rounds)

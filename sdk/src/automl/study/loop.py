@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.metrics import Metric
+from automl.study.dialogue import Dialogue
 from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
 from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless, refit_seconds
@@ -34,7 +35,6 @@ HANG_SECONDS = 5.0
 SEARCH_FITS = 15  # the search starts where it can afford so many trials
 SEARCH_RANK = 100.0
 CUT_SHORT = 0.6  # of the seconds that its fits would take, from which on a trial is worth ending them early
-BATCH = 4  # trials asked for at once without a clock
 log = logging.getLogger("automl.study")
 
 
@@ -84,11 +84,9 @@ class Loop:
         self._slots = plan.slots
         self._cost: dict[str, list[float]] = {}
         self._dear: list[Proposal] = []
-        self._asked: list[Trial] = []
-        self._numbers: dict[int, int] = {}
-        self._told: set[int] = set()
         self._best: dict[str, Member] = {}
         self._timed = clock.limit is not None
+        self._dialogue = Dialogue(timed=self._timed)
 
     # ---- the loop
 
@@ -232,14 +230,11 @@ class Loop:
         return None
 
     def _ask(self) -> Member | None:
-        if self.search is None:
+        if self.search is None or not self._worth_searching():
             return None
-        if not self._asked and self._worth_searching():
-            self._tell_finished()
-            self._asked = list(self.search.ask(1 if self._timed else BATCH))
-        if not self._asked:
+        trial = self._dialogue.ask(self.search)
+        if trial is None:
             return None
-        trial = self._asked.pop(0)
         best = self._best.get(trial.learner)
         candidate = Candidate(dict(trial.params), SEARCH_RANK, best.view if best else BASE)
         return self.open_member(trial.learner, candidate, "search", trial.id)
@@ -247,36 +242,19 @@ class Loop:
     def _worth_searching(self) -> bool:
         if self.search is None or self.search.exhausted:
             return False
-        if not self._timed:
-            # What is asked must not depend on which fit is faster, so a batch waits for the one before it.
-            return not any(member.trial.state == TrialState.RUNNING for member in self.members)
-        if any(member.trial.origin == "search" for member in self.members):
+        if not self._timed or any(member.trial.origin == "search" for member in self.members):
             return True
         costs = [member.seconds for member in self.members if member.trial.state == TrialState.COMPLETE]
         return bool(costs) and float(np.median(costs)) * SEARCH_FITS <= self.clock.search_left * self._slots
 
-    def _tell_finished(self) -> None:
-        """Tell the search what ended since it was asked last, in the order of the trials."""
-        if self.search is None:
-            return
-        for member in self.members:
-            if member.trial.state != TrialState.RUNNING and member.trial.id not in self._told:
-                self._told.add(member.trial.id)
-                # Trials of the portfolio are foreign to the search, and get numbers that it never gives.
-                number = self._numbers.get(member.trial.id, -1 - member.trial.id)
-                # Seconds differ from run to run: without a clock they must not sway what comes next.
-                seconds = member.trial.seconds if self._timed else 0.0
-                self.search.tell(replace(member.trial, id=number, seconds=seconds))
-
     def open_member(self, learner: str, candidate: Candidate, origin: str, asked: int | None = None) -> Member:
         number = len(self.members)
-        if asked is not None:
-            self._numbers[number] = asked
         view = candidate.view
-        seed = trial_seed(self.frame.seed, trial_key(learner, candidate.params, view))
-        trial = Trial(number, learner, dict(candidate.params), seed, origin=origin)
-        member = Member(trial, view, self.recipe(view), candidate.rank, waiting=list(range(self.plan.folds)))
+        key = trial_key(learner, candidate.params, view)
+        trial = Trial(number, learner, dict(candidate.params), trial_seed(self.frame.seed, key), origin=origin)
+        member = Member(trial, view, self.recipe(view), candidate.rank, key, waiting=list(range(self.plan.folds)))
         self.members.append(member)
+        self._dialogue.add(member, asked)
         self.tell(member)
         return member
 

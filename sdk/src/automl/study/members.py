@@ -9,7 +9,6 @@ import numpy as np
 
 from automl.metrics import row_losses
 from automl.study.frame import WHOLE
-from automl.study.journal import trial_key
 from automl.study.views import BASE
 from automl_core import Candidate, Trial, TrialState
 
@@ -46,6 +45,7 @@ class Member:
     view: str
     recipe: Recipe
     rank: float
+    key: str  # what its fits depend on, see `trial_key`
     fits: dict[int, Fitted] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)
     running: int = 0
@@ -53,10 +53,6 @@ class Member:
     ended: float | None = None  # seconds since the study's start
     barred: bool = False  # from the ensemble
     hurried: bool = False  # its fits share what time is left, instead of each taking what it would
-
-    @property
-    def key(self) -> str:
-        return trial_key(self.trial.learner, self.trial.params, self.view)
 
     @property
     def seconds(self) -> float:
