@@ -12,12 +12,14 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from pathlib import Path
 from types import ModuleType
 
+import cloudpickle
 import pytest
 
 from automl_core import ComponentUnavailable, Executor
 from automl_local.processes import ProcessesExecutor
 from automl_local.serial import SerialExecutor
 from automl_local.threads import ThreadsExecutor
+from automl_local.worker import pack, unpack
 
 PATIENCE = 60
 
@@ -80,6 +82,7 @@ def test_hung_thread_does_not_keep_the_interpreter() -> None:
     script = """
 import time
 from automl_local.threads import ThreadsExecutor
+from automl_local.worker import pack, unpack
 executor = ThreadsExecutor(1, grace=0.1)
 executor.submit(time.sleep, 600)
 time.sleep(0.2)
@@ -185,6 +188,39 @@ def test_script_needs_no_guard_of_its_main_module(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("42\n", "")
+
+
+def test_functions_and_classes_of_the_main_script_go_to_workers_and_come_back(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text("""
+from automl_local.processes import ProcessesExecutor
+
+class Pair:
+    def __init__(self, left, right):
+        self.left, self.right = left, right
+
+def turn(pair):
+    return Pair(pair.right, pair.left)
+
+with ProcessesExecutor(1) as executor:
+    turned = executor.submit(turn, Pair(1, 2)).result(60)
+    print(type(turned) is Pair, turned.left, turned.right)
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "True 2 1\n", done.stderr
+
+
+def test_module_that_is_to_be_pickled_by_value_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("only_here")
+    exec("def double(number):\n    return 2 * number", module.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        packed = pack(module.double)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    monkeypatch.delitem(sys.modules, "only_here")
+    assert unpack(packed)(21) == 42
 
 
 def test_what_cannot_be_pickled_fails_alone() -> None:

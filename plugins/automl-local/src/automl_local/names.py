@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["check_name", "name_of", "path_of"]
@@ -19,6 +20,7 @@ def check_name(name: str) -> list[str]:
     return parts
 
 
+@lru_cache(maxsize=64)  # a journal is written to once a trial
 def path_of(root: Path, name: str, suffix: str) -> Path:
     """Return the file that stands for a name; different names have different files, and no file is a folder.
 
