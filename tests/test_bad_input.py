@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from automl import AutoML
-from automl_core import AutoMLError, DataError
+from automl_core import AutoMLError, DataError, PluginError, SettingsError
 from automl_core.settings import load_settings
+from automl_core.testing.fakes import install
 
 LEARNERS = ("sklearn.linear", "lightgbm")
 
 
-def engine(**options):
-    chosen = load_settings(learners=LEARNERS, storage="memory", executor="serial", search="random")
+def engine(learners=LEARNERS, **options):
+    chosen = load_settings(learners=learners, storage="memory", executor="serial", search="random")
     return AutoML(settings=chosen, **{"time_limit": None, "max_trials": 2, "n_jobs": 1, "folds": 2, **options})
 
 
@@ -91,6 +97,49 @@ def test_prediction_names_what_is_missing_and_takes_what_is_new():
     with pytest.raises(DataError, match="size"):
         model.predict({"size": "large", "colour": "red"})
     assert model.predict({"colour": "violet", "extra": 1, "size": 2.0}).tolist() == ["yes"]
+
+
+def write(folder: Path, name: str, content: bytes) -> str:
+    (folder / name).write_bytes(content)
+    return str(folder / name)
+
+
+def cut_parquet(folder: Path) -> str:
+    with io.BytesIO() as buffer:
+        pq.write_table(pa.table(good()), buffer)
+        return write(folder, "cut.parquet", buffer.getvalue()[:-20])
+
+
+def claim_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for home in ("one", "other"):
+        install(folder / home, "mine", "mine_plugin", distribution=f"{home}-mine")
+        monkeypatch.syspath_prepend(folder / home)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda f: engine().fit(write(f, "a.csv", b"x,x,y\n1,2,a\n"), target="y"), DataError, "more than once: 'x'"),
+        (lambda f: engine().fit(pa.table([[1], [2]], names=["y", "y"]), target="y"), DataError, "more than once: 'y'"),
+        (lambda f: engine().fit(write(f, "a.csv", b"t,y\nK\xf6ln,a\n"), target="y"), DataError, "0xf6 in column 't'.*latin-1"),
+        (lambda f: engine().fit(cut_parquet(f), target="y"), DataError, r"cut\.parquet.* cannot be read as parquet"),
+        (lambda f: load_settings(executer="threads"), SettingsError, "unknown setting.*'executor'"),
+        (lambda f: AutoML(settings=load_settings(learners=("lightgmb",))).fit(good(), target="y"), PluginError, "'lightgbm'"),
+        (lambda f: AutoML(settings=load_settings(executor="mine")).fit(good(), target="y"), PluginError, "one-mine.*other-mine"),
+    ],
+    ids=["duplicate in CSV", "duplicate in Arrow", "not UTF-8", "cut Parquet", "setting", "plugin", "two plugins"],
+)  # fmt: skip
+def test_what_cannot_be_taken_is_named_with_the_way_out(make, error, said, tmp_path, monkeypatch):
+    claim_twice(tmp_path, monkeypatch)
+    with pytest.raises(error, match=said):
+        make(tmp_path)
+
+
+def test_a_hundred_thousand_strings_are_learned_from():
+    size, noise = np.random.default_rng(0).normal(size=(2, 100_000))
+    table = {"size": size, "code": [f"u{i % 99_990}" for i in range(len(size))], "y": size + 0.5 * noise > 0}
+    model = engine(("lightgbm",), max_trials=1, folds=1, time_limit=8.0).fit(table, target="y")
+    assert model.predict({"size": [2.0, -2.0], "code": ["never", "u7"]}).tolist() == [True, False]
 
 
 VALUES = st.one_of(
