@@ -16,7 +16,8 @@ from automl.metrics import Metric
 from automl.study.dialogue import Dialogue
 from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
-from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless, refit_seconds
+from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless, refit_part, refit_seconds
+from automl.study.plan import SMALL_ROWS
 from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
 
@@ -155,10 +156,6 @@ class Loop:
         """
         if not any(member.fits for member in self.members):
             return self.clock.left < 0.1 * self.clock.reserve
-        now = time.monotonic()
-        if any(now - flight.started < (flight.order.seconds or 0.0) + 1.0 for flight in self._flights.values()):
-            # They were given these seconds before more was kept back for refits.
-            return self.clock.left < 0.75 * self.clock.reserve
         return self.clock.search_left < -min(1.0, 0.5 * max(self.clock.reserve, 0.1))
 
     def adopt(self, proposal: Proposal, fitted: Fitted) -> None:
@@ -299,6 +296,9 @@ class Loop:
             return max(0.93 * self.clock.search_left / turns, 0.05)
         share = ANCHOR_SHARE if member.rank < ANCHOR_RANK else TRIAL_SHARE
         fair = share * self.clock.limit * min(self._slots, self.plan.folds) / self.plan.folds
+        if self.plan.refit and len(self.frame.data.target) <= SMALL_ROWS:
+            # Where rows are few, a model of all of them is better by more than longer training on a part brings.
+            fair = min(fair, refit_part(self.plan, self.frame, member.view))
         # What follows a fit, its validation rows and its ride home, must not make it late.
         return max(min(0.93 * self.clock.search_left, fair), 0.05)
 

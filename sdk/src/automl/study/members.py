@@ -9,6 +9,7 @@ import numpy as np
 
 from automl.metrics import row_losses
 from automl.study.frame import WHOLE
+from automl.study.plan import REFIT_ROOM
 from automl.study.views import BASE
 from automl_core import Candidate, Trial, TrialState
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.study.frame import Fitted, Frame
+    from automl.study.plan import Plan
     from automl.study.views import Recipe
 
-__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless", "refit_seconds", "train_share"]
+__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless", "refit_part", "refit_seconds", "train_share"]
 
 ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
+REFIT_DOUBT = 1.1  # times what a refit takes by its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,12 @@ def train_share(frame: Frame, view: str = BASE) -> float:
 
 def refit_seconds(member: Member, frame: Frame) -> float:
     """Estimate what fitting a member on all rows takes, from its slowest part."""
-    return 1.1 * max(fit.seconds for fit in member.fits.values()) / train_share(frame, member.view)
+    return REFIT_DOUBT * max(fit.seconds for fit in member.fits.values()) / train_share(frame, member.view)
+
+
+def refit_part(plan: Plan, frame: Frame, view: str = BASE) -> float:
+    """Return the seconds of a part up to which the plan has time to fit its member on all rows."""
+    return REFIT_ROOM * plan.refit_seconds * train_share(frame, view) / REFIT_DOUBT
 
 
 def is_hopeless(member: Member, members: Sequence[Member], frame: Frame) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Plan", "Shape", "make_plan", "plan_without_clock"]
+__all__ = ["REFIT_ROOM", "SMALL_ROWS", "Plan", "Shape", "make_plan", "plan_without_clock"]
 
 ANCHOR_SHARE = 0.6  # of the time limit, for the fits that every ensemble should have
 ANCHOR_COST = 10.0  # what those fits cost together, in units of the first one
