@@ -21,7 +21,7 @@ from served import make_buyers, serving
 from automl import AutoML
 from automl.service import ServiceOptions
 from automl.serving.api import create_app, make_service
-from automl_core import PluginError, Plugins, SettingsError
+from automl_core import DataError, PluginError, Plugins, SettingsError
 from automl_core.settings import load_settings
 
 pytest.importorskip("automl_starlette")
@@ -405,6 +405,25 @@ def test_champion_and_challenger_each_follow_their_alias_when_they_meet(places, 
         assert served() == {"champion": second, "challenger": second}
         registry.alias("m", "challenger", one)
         assert served() == {"champion": second, "challenger": first}
+
+
+def test_champion_stands_in_until_there_is_a_challenger(places, rows, tmp_path: Path, caplog) -> None:
+    own = load_settings(trackers=("journal",), directory=str(tmp_path))
+    registry = Plugins(own).build("tracker", "journal")
+    one, two = (registry.register("m", Path(place)) for place in places)
+    registry.alias("m", "champion", one)
+    service = make_service("models:/m@champion", challengers={"models:/m@challenger": 0.0}, settings=own)
+    assert "is the champion itself as yet" in caplog.text
+    with service:
+        champion, shadow = service.models()
+        assert shadow.token == champion.token
+        registry.alias("m", "challenger", two)
+        service._watcher.look()
+        champion, shadow = service.models()
+        assert shadow.token == service.add(places[1], name="other").token != champion.token
+        assert service.predict(rows[0]).served is champion
+    with pytest.raises(DataError, match="no such model"):
+        make_service("models:/m@nobody", settings=own)
 
 
 def test_challengers_of_the_environment_are_read(monkeypatch) -> None:

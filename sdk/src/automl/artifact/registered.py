@@ -10,7 +10,7 @@ from automl_core import DataError, Fetches, Plugins, Registry, SettingsError
 if TYPE_CHECKING:
     from automl_core import Settings
 
-__all__ = ["find_registry", "is_registered", "locate", "locator"]
+__all__ = ["find_registry", "first_found", "is_registered", "locate", "locator"]
 
 MODELS, RUNS = "models:/", "runs:/"
 
@@ -49,6 +49,18 @@ def locator(uri: str, plugins: Plugins | None) -> Callable[[], str]:
         raise SettingsError(f"{uri!r} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION.")
     registry: Registry = _find(uri, plugins, Registry)
     return lambda: str(registry.resolve(name, version))
+
+
+def first_found(locate: Callable[[], str], instead: Callable[[], str]) -> Callable[[], str]:
+    """Return what finds a file, or another one as long as the registry has no such model."""
+
+    def find() -> str:
+        try:
+            return locate()
+        except KeyError:
+            return instead()
+
+    return find
 
 
 def find_registry(asking: str, plugins: Plugins) -> Registry:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from automl.artifact.registered import locator
+from automl.artifact.registered import first_found, locator
 from automl.model import Model
 from automl.retrain.following import Follower
 from automl.service.alerts import Alerts
@@ -89,6 +89,7 @@ class PredictionService(Component):
         allow_pickle: bool = False,
         key: bytes | None = None,
         slot: str = "",
+        instead: str = "",
     ) -> Served:
         """Serve a model, or the file or URI of one, which is read again when it changes.
 
@@ -100,12 +101,16 @@ class PredictionService(Component):
             version: what answers are labelled with; empty takes the first digits of the model's checksum.
             slot: of a file or URI, in place of a version: labels are this and those digits. Aliases that may come to
                 point at one model, as champion and challenger do, need slots, or one takes the place of the other.
+            instead: path or URI of a model that stands in as long as the registry does not have this one.
 
         Raises:
             DataError: see `automl.load_model`.
         """
         if isinstance(model, str | os.PathLike):
-            source = Source(locator(os.fspath(model), self.plugins), version, allow_pickle, key, slot)
+            locate = locator(os.fspath(model), self.plugins)
+            if instead:
+                locate = first_found(locate, locator(instead, self.plugins))
+            source = Source(locate, version, allow_pickle, key, slot)
             served = Served.load(name, source)
         else:
             served = serve_model(name, getattr(model, "model_", model), version)

@@ -49,6 +49,7 @@ class Watcher:
     def _look_at(self, served: Served) -> bool:
         if served.source is None:
             return False
+        now: object = None
         try:
             now = served.source.fingerprint()
             if now == served.fingerprint or self._refused.get((served.name, served.version)) == now:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "make_service", "run_server"]  # and `app`, made when it is asked for
 
 NAME = "model"
+log = logging.getLogger("automl.service")
 
 
 def create_app(
@@ -43,7 +45,8 @@ def create_app(
         model_id: the version that answers are labelled with; empty takes the model's checksum.
         cache: an `automl_core.Cache`, or a `PredictionCache` of one.
         challengers: other models of the same name, by path or URI, and the share of requests that each answers: 0.1 for
-            a canary, 0.5 for a test of A against B, 0 for a shadow, which predicts for monitors alone.
+            a canary, 0.5 for a test of A against B, 0 for a shadow, which predicts for monitors alone. As long as the
+            registry has no such model, the champion takes its place.
         server: settings of the server, such as `api_keys` or `max_body`; see `automl plugins starlette`.
 
     Raises:
@@ -125,12 +128,13 @@ def make_service(
     service = PredictionService(plugins, options=options, cache=getattr(cache, "cache", cache))
     champion = service.add(model, name=name, version=model_id, allow_pickle=allow_pickle)
     if challengers:
-        _challenge(service, champion, challengers, allow_pickle)
+        instead = os.fspath(model) if isinstance(model, str | os.PathLike) else ""
+        _challenge(service, champion, challengers, allow_pickle, instead)
     return service
 
 
 def _challenge(
-    service: PredictionService, champion: Served, challengers: Mapping[str, float], allow_pickle: bool
+    service: PredictionService, champion: Served, challengers: Mapping[str, float], allow_pickle: bool, instead: str
 ) -> None:
     rest = 1 - sum(challengers.values())
     if min(challengers.values()) < 0 or rest <= 0:
@@ -138,7 +142,10 @@ def _challenge(
     weights, shadows = {champion.version: rest}, []
     for number, (place, share) in enumerate(challengers.items(), 1):
         slot = "challenger" if number == 1 else f"challenger{number}"
-        version = service.add(place, name=champion.name, allow_pickle=allow_pickle, slot=slot).version
+        added = service.add(place, name=champion.name, allow_pickle=allow_pickle, slot=slot, instead=instead)
+        if added.token == champion.token:
+            log.warning("the challenger %s is the champion itself as yet", place)
+        version = added.version
         if share:
             weights[version] = share
         else:
