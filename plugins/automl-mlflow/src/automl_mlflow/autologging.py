@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from threading import Lock
+from weakref import WeakSet
 
 __all__ = ["Quiet"]
 
@@ -17,19 +18,15 @@ class Quiet:
     """
 
     _lock = Lock()
-    _studies = 0
+    _running: WeakSet[Quiet] = WeakSet()  # without those of trackers that nobody ended, and nobody has any more
     _switch = ExitStack()
-
-    def __init__(self) -> None:
-        self._begun = False
 
     def begin(self) -> None:
         """Turn it off, where MLflow is imported; harmless if begun."""
         with self._lock:
-            if self._begun:
+            if self in Quiet._running:
                 return
-            self._begun = True
-            Quiet._studies += 1
+            Quiet._running.add(self)
             # Who has not imported MLflow does not autolog. It is there as soon as `mlflow.autolog` was called.
             module = sys.modules.get("mlflow.utils.autologging_utils")
             # Its user may have turned it off in this way already; leaving that would turn it on.
@@ -39,9 +36,6 @@ class Quiet:
     def end(self) -> None:
         """Turn it on again after the last study; harmless if not begun."""
         with self._lock:
-            if not self._begun:
-                return
-            self._begun = False
-            Quiet._studies -= 1
-            if not Quiet._studies:
+            Quiet._running.discard(self)
+            if not Quiet._running:
                 Quiet._switch.close()
