@@ -65,7 +65,8 @@ class Studied:
     def chosen(self, members: list[Any]) -> np.ndarray:
         stacks = [self.loop.collect(member) for member in members]
         truth = self.loop.frame.data.target[stacks[0][0]]
-        return ensemble.choose_weights([said for _, said in stacks], truth, self.metric).weights
+        kinds = [member.trial.learner for member in members]
+        return ensemble.choose_weights([said for _, said in stacks], truth, self.metric, kinds=kinds).weights
 
     def by(self, method: str, members: list[Any]) -> np.ndarray:
         rows = self.loop.collect(members[0])[0]

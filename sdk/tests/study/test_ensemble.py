@@ -36,6 +36,18 @@ def test_a_copy_is_dropped():
     assert (found.weights == 0).sum() >= 1
 
 
+def test_many_trials_of_one_learner_do_not_push_out_the_others():
+    shared = SIGNAL + np.random.default_rng(1).normal(0, 0.5, ROWS)
+    positive = [1 / (1 + np.exp(-2 * (shared + np.random.default_rng(s).normal(0, 0.1, ROWS)))) for s in range(30)]
+    many = [np.column_stack([1 - p, p]) for p in positive]
+    others = [guess(0.6, 100), guess(0.6, 101)]
+    found = choose_weights(
+        [*many, *others], TARGET, METRICS["log_loss"], kinds=["boosting"] * 30 + ["forest", "linear"]
+    )
+    assert (found.weights[-2:] > 0.1).all()
+    assert not choose_weights([*many, *others], TARGET, METRICS["log_loss"]).weights[-2:].any()
+
+
 def test_the_nested_score_is_reported_for_every_method():
     found = choose_weights([guess(0.5, s) for s in range(4)], TARGET, METRICS["log_loss"])
     assert set(found.compared) == {"single", "mean", "simplex", "greedy"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +23,7 @@ Slope: TypeAlias = "Callable[[NDArray[np.float64]], NDArray[np.float64]]"
 ROUNDS = 25  # more brings nothing measurable (TabRepo; AutoGluon's own setting since 1.1)
 MAX_ROWS = 20_000  # for the choice of weights; the shipped score is taken on all rows
 SAME = 0.9999  # correlation from which on two members count as one
+FIRST = 3  # members of each learner that come before the others
 NESTED = 5
 LEAST = 0.01  # weight that is worth a member's time in predictions
 DOUBT = 1000  # rows up to which the simplex has the greater say: greedy choices among few rows are chance
@@ -53,6 +55,7 @@ def choose_weights(
     *,
     weight: NDArray[np.float64] | None = None,
     seed: int = 0,
+    kinds: Sequence[str] | None = None,
     limit: int = 16,
     left: Callable[[], float] = lambda: math.inf,
 ) -> Ensemble:
@@ -64,14 +67,16 @@ def choose_weights(
     1000 / (rows + 1000).
 
     Args:
-        limit: at most so many members compete, the best by their own loss.
+        kinds: the learner of each member; without it all are of one.
+        limit: at most so many members compete, the best by their own loss: the first few of each learner, then others.
+            Of hundreds of trials the best sixteen would be of one learner, and good at these rows alone.
         left: seconds for the nested comparison; where it would take longer, there is none.
     """
     rows = _sample_rows(len(target), seed)
     y, w = target[rows], None if weight is None else weight[rows]
     stack = np.stack([np.asarray(p[rows], dtype=np.float64) for p in predictions])
     losses = np.array([metric.loss(y, p, w) for p in stack])
-    kept = _distinct(stack, losses, limit)
+    kept = _distinct(stack, losses, limit, kinds or [""] * len(stack))
     if len(kept) == 1:
         return Ensemble(_spread(np.ones(1), kept, len(stack)), "single", losses[kept[0]], losses[kept[0]], {})
     problem = _Problem(stack[kept], y, w, metric, losses[kept])
@@ -207,20 +212,21 @@ def _surest(nested: dict[str, list[float]]) -> str:
     return best if difference.mean() > 2 * difference.std(ddof=1) / np.sqrt(len(difference)) else DEFAULT
 
 
-def _distinct(stack: NDArray[np.float64], losses: NDArray[np.float64], limit: int) -> list[int]:
-    """Return the best members that are no copies of a better one."""
+def _distinct(stack: NDArray[np.float64], losses: NDArray[np.float64], limit: int, kinds: Sequence[str]) -> list[int]:
+    """Return the best members that are no copies of a better one, of each kind `FIRST` before any others."""
     flat = stack.reshape(len(stack), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     norms = np.sqrt((flat**2).sum(axis=1))
+    order = [int(index) for index in np.argsort(losses, kind="stable") if np.isfinite(losses[index])]
     kept: list[int] = []
-    for index in np.argsort(losses, kind="stable"):
-        if not np.isfinite(losses[index]):
-            continue
-        same = [flat[index] @ flat[k] >= SAME * norms[index] * norms[k] for k in kept]
-        if not any(same):
-            kept.append(int(index))
-        if len(kept) == limit:
-            break
+    for most in (FIRST, limit):
+        taken: Counter[str] = Counter(kinds[index] for index in kept)
+        for index in order:
+            if len(kept) == limit or index in kept or taken[kinds[index]] >= most:
+                continue
+            if not any(flat[index] @ flat[k] >= SAME * norms[index] * norms[k] for k in kept):
+                kept.append(index)
+                taken[kinds[index]] += 1
     return kept or [int(np.argmin(losses))]
 
 

@@ -74,6 +74,7 @@ def finish(loop: Loop, metric: Metric, *, seed: int, predict_time_limit: float |
     while True:
         ensemble = choose_weights(
             [stack[i] for i in left], target, metric, weight=mass, seed=seed,
+            kinds=[members[i].trial.learner for i in left],
             left=lambda: loop.clock.left - 0.3 * loop.clock.reserve,
         )  # fmt: skip
         chosen = [(members[left[i]], float(w)) for i, w in enumerate(ensemble.weights) if w > 0]
