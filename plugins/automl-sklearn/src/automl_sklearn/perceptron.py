@@ -92,12 +92,13 @@ class Perceptron(Learner):
             return ()
         # Boosters take a tree for each class: of several classes a perceptron costs least for what it brings. Of few rows it
         # takes four fits in one, and must show on one fold that it is worth them.
+        many = rows >= 5 * MANY
         if rows > SMALL:
             ranks = (12.0, 35.0, 36.0, 37.0)
         elif task == "multiclass":
-            ranks = (1.5, 3.5, 6.0, 12.0)
+            ranks = (1.5, 3.5, 6.0, 12.0) if many else (4.0, 12.0, 35.0, 36.0)
         else:
-            ranks = (4.0 if rows >= 5 * MANY else 10.0, 35.0, 36.0, 37.0)
+            ranks = (4.0 if many else 10.0, 35.0, 36.0, 37.0)
         return [Candidate(params, rank) for params, rank in zip(TRIED, ranks, strict=True)]
 
     def memory(self, task: str, rows: int, columns: int, classes: int) -> int:
