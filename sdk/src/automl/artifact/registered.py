@@ -10,7 +10,7 @@ from automl_core import DataError, Fetches, Plugins, Registry, SettingsError
 if TYPE_CHECKING:
     from automl_core import Settings
 
-__all__ = ["find_registry", "first_found", "is_registered", "locate", "locator"]
+__all__ = ["find_registry", "is_registered", "locate", "locator"]
 
 MODELS, RUNS = "models:/", "runs:/"
 
@@ -33,8 +33,11 @@ def locate(uri: str) -> str:
         raise DataError(f"there is no model {uri}: {error.args[0]}") from error
 
 
-def locator(uri: str, plugins: Plugins | None) -> Callable[[], str]:
+def locator(uri: str, plugins: Plugins | None, *, instead: str = "") -> Callable[[], str]:
     """Return what finds the file behind a path, a URI, or the name of a registered model, each time anew.
+
+    Args:
+        instead: path, URI or name of what is found as long as the registry has no such model.
 
     Raises:
         SettingsError: the settings name no registry, or the URI is no name of a model.
@@ -48,17 +51,15 @@ def locator(uri: str, plugins: Plugins | None) -> Callable[[], str]:
     if not (name and separator and version):
         raise SettingsError(f"{uri!r} names no version: write models:/NAME@ALIAS or models:/NAME/VERSION.")
     registry: Registry = _find(uri, plugins, Registry)
-    return lambda: str(registry.resolve(name, version))
-
-
-def first_found(locate: Callable[[], str], instead: Callable[[], str]) -> Callable[[], str]:
-    """Return what finds a file, or another one as long as the registry has no such model."""
+    other = locator(instead, plugins) if instead else None
 
     def find() -> str:
         try:
-            return locate()
+            return str(registry.resolve(name, version))
         except KeyError:
-            return instead()
+            if other is None:
+                raise
+            return other()
 
     return find
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from automl.artifact.registered import first_found, locator
+from automl.artifact.registered import locator
 from automl.model import Model
 from automl.retrain.following import Follower
 from automl.service.alerts import Alerts
@@ -107,10 +107,7 @@ class PredictionService(Component):
             DataError: see `automl.load_model`.
         """
         if isinstance(model, str | os.PathLike):
-            locate = locator(os.fspath(model), self.plugins)
-            if instead:
-                locate = first_found(locate, locator(instead, self.plugins))
-            source = Source(locate, version, allow_pickle, key, slot)
+            source = Source(locator(os.fspath(model), self.plugins, instead=instead), version, allow_pickle, key, slot)
             served = Served.load(name, source)
         else:
             served = serve_model(name, getattr(model, "model_", model), version)
