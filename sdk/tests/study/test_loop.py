@@ -50,16 +50,19 @@ class Instant:
         return future
 
 
-def run(limit: float, seconds: list[float]) -> list[tuple[str, float]]:
+PLAN = Plan(FOLDS, 0.2, 1, 1, False, 0.0)
+
+
+def run(limit: float, seconds: list[float], plan: Plan = PLAN) -> list[tuple[str, float]]:
     target = np.random.default_rng(0).normal(size=ROWS)
     data = Data(np.zeros((ROWS, 1), dtype=np.float32), (Column("x"),), target)
-    splits = make_splits(target, classes=0, folds=FOLDS, seed=0, holdout=0.2)
+    splits = make_splits(target, classes=0, folds=plan.folds, seed=0, holdout=plan.holdout)
     frame, clock = Frame(data, splits, REGRESSION, 0, 0), HandClock(limit, 0.0)
     loop = Loop(
         frame=frame,
         shared=Here(frame),
         executor=Instant(clock),
-        plan=Plan(FOLDS, 0.2, 1, 1, False, 0.0),
+        plan=plan,
         clock=clock,
         metric=METRICS["rmse"],
         learners={"given": None},
@@ -77,6 +80,14 @@ def test_what_time_is_left_goes_to_a_trial_of_fits_that_end_early():
     *before, last = run(112, [10, 10, 10, 10, 10])
     assert before == [(TrialState.COMPLETE, 30.0)] * 3
     assert last == (TrialState.COMPLETE, pytest.approx(19, abs=1))
+
+
+def test_no_part_takes_longer_than_there_is_time_to_fit_its_member_on_all_rows():
+    plan = Plan(1, 0.2, 1, 1, refit=True, reserve=25.0, refit_seconds=25.0)
+    (_, took), *_ = run(100, [60], plan)
+    assert took * 1.1 / 0.8 == pytest.approx(0.8 * 25, abs=0.1)
+    (_, took), *_ = run(100, [60], Plan(1, 0.2, 1, 1, refit=False, reserve=25.0))
+    assert took == 40
 
 
 def test_a_trial_that_would_have_little_of_its_time_is_not_begun():

@@ -171,11 +171,11 @@ def fit_part(shared: Shared[Frame], order: Order) -> Fitted:
 
 
 def _predict(model: Model, values: NDArray[np.float32], frame: Frame, order: Order) -> NDArray[np.float32]:
-    quick = order.seconds is not None and _takes_long(model, values)
-    flat = model.export() if quick and isinstance(model, Exports) else None
+    flat = None
+    if order.seconds is not None and isinstance(model, Exports) and _takes_long(model, values):
+        flat = model.export()
     if isinstance(flat, Forest):
-        parts = [Part(flat, 1.0)]
-        said = Predictor(parts, classes=frame.classes).predict(values, threads=order.threads)
+        said = Predictor([Part(flat, 1.0)], classes=frame.classes).predict(values, threads=order.threads)
     else:
         said = model.predict(values)
     prediction = np.asarray(said, dtype=np.float32)
