@@ -49,6 +49,20 @@ def test_build_all_takes_every_provider_once(plugin: Install, host: Host) -> Non
     assert list(host().build_all("tracker", ["mine.second", "mine"])) == ["mine.second", "mine.first"]
 
 
+def test_provider_on_request_is_built_by_its_own_name_alone(plugin: Install, host: Host) -> None:
+    third = """    yield Provider("third", lambda context: RecordingTracker(), "The third one.", on_request=True)\n"""
+    plugin("mine", TWO_TRACKERS + third)
+    assert list(host().build_all("tracker", ["mine"])) == ["mine.first", "mine.second"]
+    assert list(host().build_all("tracker", ["mine.third"])) == ["mine.third"]
+
+
+def test_plugin_of_nothing_but_providers_on_request_names_them(plugin: Install, host: Host) -> None:
+    only = """    yield Provider("only", lambda context: RecordingTracker(), "The only one.", on_request=True)\n"""
+    plugin("mine", "@hookimpl\ndef automl_trackers():\n" + only)
+    with pytest.raises(PluginError, match="it provides: only"):
+        host().build("tracker", "mine")
+
+
 def test_build_all_closes_what_it_built_when_one_fails(
     plugin: Install, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

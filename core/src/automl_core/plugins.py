@@ -138,8 +138,8 @@ class Plugins:
         """Return (full name, provider) for a word in settings: one of a plugin's providers, or all of them.
 
         "sklearn" stands for the provider of that name where there is one, else for all that the plugin has of this
-        kind, named "sklearn.linear" and so on; "sklearn.linear" stands for that one. A URI stands for the plugin of its
-        scheme.
+        kind, named "sklearn.linear" and so on, but those on request; "sklearn.linear" stands for that one. A URI stands
+        for the plugin of its scheme.
 
         Raises:
             PluginError: see `activate`; or the plugin provides no such thing.
@@ -150,8 +150,9 @@ class Plugins:
         offered = {provider.name: provider for provider in self._offers(kind, plugin)}
         if not wanted and plugin in offered:
             return [(plugin, offered[plugin])]
-        if not wanted and offered:
-            return [(f"{plugin}.{key}", provider) for key, provider in offered.items()]
+        usual = [(f"{plugin}.{key}", provider) for key, provider in offered.items() if not provider.on_request]
+        if not wanted and usual:
+            return usual
         if wanted in offered:
             return [(name, offered[wanted])]
         what = f"{kind} named {wanted!r}" if wanted else kind

@@ -24,12 +24,14 @@ class Provider(Generic[C_co]):
         build: imports the heavy library and returns the component; called only when selected.
         summary: one sentence for `automl plugins`.
         settings: returns the plugin's settings model, for `automl plugins NAME`; None where it has none.
+        on_request: whether only its own name selects it, "plugin.name", and not its plugin's.
     """
 
     name: str
     build: Callable[[Context], C_co]
     summary: str
     settings: Callable[[], type[PluginSettings]] | None = None
+    on_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from automl_core import Learner
+from automl_core import Column, Data, Exports, Job, Learner, Plugins
+from automl_core.settings import load_settings
 from automl_core.testing import LearnerConformance, PluginConformance
 from automl_sklearn.boosting import HistGradientBoosting
 from automl_sklearn.forest import ExtraTrees, RandomForest
@@ -56,3 +58,15 @@ class TestPerceptron(LearnerConformance):
 
 class TestPlugin(PluginConformance):
     plugin = "sklearn"
+
+
+def test_models_of_all_that_the_name_of_the_plugin_selects_predict_without_it() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(200, 3)).astype(np.float32)
+    data = Data(values, (Column("a"), Column("b"), Column("c")), (values[:, 0] > 0).astype(np.float64))
+    learners = Plugins(load_settings()).build_all("learner", ["sklearn"])
+    assert "sklearn.linear" in learners
+    for name, learner in learners.items():
+        model = learner.fit(Job(data, np.arange(200), None, "binary", 2, {}))
+        assert isinstance(model, Exports), name
+        assert model.export() is not None, name

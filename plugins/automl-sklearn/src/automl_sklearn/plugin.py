@@ -49,5 +49,11 @@ def automl_learners() -> Iterable[Provider[Learner]]:
     yield Provider("random_forest", build_random_forest, "Bagged trees on the best splits.")
     yield Provider("extra_trees", build_extra_trees, "Trees on random splits.")
     yield Provider("hist_gradient_boosting", build_boosting, "Boosted trees on binned columns.")
-    yield Provider("k_nearest_neighbors", build_neighbors, "The mean of the most similar rows.")
     yield Provider("perceptron", build_perceptron, "A multilayer perceptron on scaled numbers and indicators.")
+    # Its models need scikit-learn to predict, which takes a second to import.
+    yield Provider(
+        "k_nearest_neighbors",
+        build_neighbors,
+        "The mean of the most similar rows; by this name alone.",
+        on_request=True,
+    )

@@ -14,7 +14,6 @@ from automl_core import Storage
 __all__ = ["SqliteStorage"]
 
 TABLES = """
-PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS logs (name TEXT, number INTEGER, record BLOB, PRIMARY KEY (name, number));
 CREATE TABLE IF NOT EXISTS blobs (key TEXT PRIMARY KEY, data BLOB);
 """
