@@ -9,7 +9,7 @@ setup(
             ["src/automl/predictor/_kernel.c"],
             depends=[
                 f"src/automl/predictor/_{name}.h"
-                for name in ("columns", "forest", "network", "program", "shap", "trees")
+                for name in ("columns", "forest", "network", "program", "rows", "shap", "trees")
             ],
             extra_compile_args=["-O3", "-ffp-contract=off"],
             py_limited_api=True,

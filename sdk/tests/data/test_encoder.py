@@ -260,6 +260,45 @@ def test_a_row_of_numbers_is_alike_alone_and_among_others(name, value):
     same(encoder.encode(row), encoder.encode([row, row])[:1])
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_rows_are_encoded_alike_without_the_kernel(encoder, columns, monkeypatch, strict):
+    rows = rows_of(columns)[:20]
+    odd = [
+        7,
+        2.5,
+        True,
+        None,
+        np.float64(3.5),
+        np.int64(4),
+        "8",
+        10**30,
+        math.nan,
+        math.inf,
+        FLOAT32_MAX,
+        "",
+        "Ulm",
+        "Paris",
+    ]
+    rows += [{**rows[0], "age": v} for v in odd[:12]] + [{**rows[0], "member": v} for v in (1, 0.0, "yes", None, False)]
+    rows += [{**rows[0], "town": value} for value in odd]
+    if not strict:
+        rows += [{name: value for name, value in rows[1].items() if name != left_out} for left_out in encoder.names]
+    fast = [encoder.encode(row, strict=strict) for row in rows]
+    together = encoder.encode(rows, strict=strict)
+    monkeypatch.setattr("automl.encoder.encoder.kernel", None)
+    same(np.concatenate(fast), np.concatenate([encoder.encode(row, strict=strict) for row in rows]))
+    same(together, np.concatenate(fast))
+
+
+def test_a_category_of_numbers_is_alike_without_the_kernel(monkeypatch):
+    encoder = fit(kind=["3", "12", "x", "3"] * 5, n=[1.0, 2.0] * 10)
+    rows = [{"kind": kind, "n": 1} for kind in (3, 12, "3", 3.0, True, "x", -1, None)]
+    fast = [encoder.encode(row) for row in rows]
+    assert fast[0][0, 0] == fast[2][0, 0] == fast[3][0, 0] != fast[1][0, 0]
+    monkeypatch.setattr("automl.encoder.encoder.kernel", None)
+    same(np.concatenate(fast), np.concatenate([encoder.encode(row) for row in rows]))
+
+
 def test_pandas_na_is_missing(encoder, row):
     pd = pytest.importorskip("pandas")
     for name in ("age", "member", "town", "since", "note"):
@@ -270,6 +309,12 @@ def test_pandas_na_is_missing(encoder, row):
 @pytest.mark.parametrize(("value", "expected"), [("true", 1), ("FALSE", 0), (0, 0), ("1", 1), (None, math.nan)])
 def test_a_truth_is_read(encoder, row, value, expected):
     assert encoder.encode(row | {"member": value})[0, 1] == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_few_rows_of_a_dictionary_with_many_values_are_what_they_are_in_the_whole():
+    towns = pa.array([f"town{number % 40}" for number in range(400)]).dictionary_encode()
+    encoder, table = fit(town=towns), pa.table({"town": towns})
+    same(encoder.encode(table.slice(17, 3)), encoder.encode(table)[17:20])
 
 
 @pytest.mark.parametrize("value", ["Rome", 3, True, 2.5, ""])

@@ -39,6 +39,7 @@ class CategoryPart(Single):
         codes.unseen = float(len(self.levels)) if rare else math.nan
         codes[None] = math.nan
         codes.setdefault("", math.nan)
+        self.codes: dict[Any, float] = codes
         self.convert = codes.__getitem__
 
     @classmethod

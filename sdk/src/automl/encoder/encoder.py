@@ -15,7 +15,7 @@ from automl.encoder.frames import few_rows
 from automl.encoder.numbers import NumberPart, TruthPart, plain_numbers, to_float32
 from automl.encoder.part import Arrays, Part, Single, State
 from automl.encoder.texts import TextPart
-from automl.scalars import FLOAT32_MAX
+from automl.predictor.compiled import kernel
 from automl.schema import BOOLEAN, CATEGORY, DATETIME, NUMBER, TEXT, Input, Schema
 from automl_core import Column, DataError, did_you_mean
 
@@ -27,7 +27,6 @@ __all__ = ["Encoder"]
 FORMAT = 1
 SLICE = 1 << 18  # rows of an Arrow array at a time: bounds what is in memory beside the result
 PLAIN = frozenset({float, int, str, bool, type(None)})
-ORDINARY = frozenset({float, int})
 PARTS: dict[str, type[Part]] = {
     NUMBER: NumberPart,
     BOOLEAN: TruthPart,
@@ -67,12 +66,27 @@ class Encoder:
             [places[p.name] for p in self.parts for _ in p.columns], dtype=np.int64
         )
         self._converters = [part.convert for part in self._singles]
-        # Numbers of many rows are converted together: one by one they cost more than predicting from them.
         self._numbers = [place for place, part in enumerate(self._singles) if type(part) is NumberPart]
-        self._get_numbers = _getter([self._singles[place].name for place in self._numbers]) if self._numbers else None
         self._get = _getter([part.name for part in self.parts])
-        self._all_numbers = len(self._numbers) == len(self.parts)
+        self._single_names = tuple(part.name for part in self._singles)
+        self._codes = tuple(part.codes if isinstance(part, CategoryPart) else None for part in self._singles)
         self._probe = self.names[0]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the inputs that are categories."""
+        return [part.name for part in self.parts if isinstance(part, CategoryPart)]
+
+    def names_of(self, width: int) -> tuple[str, ...]:
+        """Return the names of the columns of an array without names.
+
+        Raises:
+            DataError: it has neither as many columns as the training table nor as many as are learned from.
+        """
+        names = self.names if width == len(self.names) else self.inputs
+        if width != len(names):
+            raise DataError(f"the array has {width} columns, but the model was trained on {len(names)}.")
+        return names
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Encoder.from_state, self.state()
@@ -137,62 +151,47 @@ class Encoder:
         return not any(_is_column(data[name]) for name in present)
 
     def _encode_row(self, row: Mapping[str, Any], strict: bool) -> NDArray[np.float32]:
-        if self._all_numbers and strict:
-            plain = self._encode_numbers(row)
-            if plain is not None:
-                return plain
+        result = self._empty(1)
         try:
-            values = self._get(row) if strict else [row.get(part.name) for part in self.parts]
-            # zip stops at the shorter: the converters of parts with one column come first.
-            encoded = [convert(value) for convert, value in zip(self._converters, values, strict=False)]
-            for part, value in zip(self._wide, values[len(encoded) :], strict=True):
-                encoded += part.expand(value)
+            if self._fill_plain(result, (row,), strict):
+                encoded: list[float] = []
+            else:
+                values = self._get(row) if strict else [row.get(part.name) for part in self.parts]
+                # zip stops at the shorter: the converters of parts with one column come first.
+                encoded = [convert(value) for convert, value in zip(self._converters, values, strict=False)]
+            for part in self._wide:
+                encoded += part.expand(row[part.name] if strict else row.get(part.name))
         except (KeyError, TypeError, ValueError) as error:
             self._explain([row], error, strict)
-        return np.array(encoded, dtype=np.float32).reshape(1, -1)
+        if encoded:
+            result[0, len(self.columns) - len(encoded) :] = encoded
+        return result
 
-    def _encode_numbers(self, row: Mapping[str, Any]) -> NDArray[np.float32] | None:
-        """Encode ordinary numbers, and nothing else, at once: by half faster than one by one."""
-        try:
-            values = self._get(row)
-        except KeyError:
-            return None
-        # A NaN that comes first, or infinity, fails the comparison; a NaN behind is what it would be anyway.
-        if not (ORDINARY.issuperset(map(type, values)) and min(values) >= -FLOAT32_MAX and max(values) <= FLOAT32_MAX):
-            return None
-        return np.array((values,), dtype=np.float32)
+    def _fill_plain(self, result: NDArray[np.float32], rows: Sequence[Mapping[str, Any]], strict: bool) -> bool:
+        """Fill the columns of inputs that have one each, compiled, where all values are plain numbers or known levels."""
+        if kernel is None:
+            return False
+        done: int = kernel.encode_rows(rows, self._single_names, self._codes, strict, result)
+        return done == len(rows)
 
     def _encode_rows(self, rows: Sequence[Mapping[str, Any]], strict: bool) -> NDArray[np.float32]:
         if len(rows) == 1:
             return self._encode_row(rows[0], strict)
         result = self._empty(len(rows))
         try:
-            done = self._fill_numbers(result, rows)
-            for part, place in self._places():
-                name = part.name
-                if place.start in done:
-                    continue
-                column = [row[name] for row in rows] if strict else [row.get(name) for row in rows]
+            done = len(self._singles) if self._fill_plain(result, rows, strict) else 0
+            for part, place in self._places()[done:]:
+                column = [row[part.name] if strict else row.get(part.name) for row in rows]
                 result[:, place] = part.block(column)
         except (KeyError, TypeError, ValueError) as error:
             self._explain(rows, error, strict)
         return result
 
-    def _fill_numbers(self, result: NDArray[np.float32], rows: Sequence[Mapping[str, Any]]) -> set[int]:
-        """Fill the columns of numbers where all values are plain ones or missing, and return their places."""
-        if self._get_numbers is None:
-            return set()
-        try:
-            values = plain_numbers([self._get_numbers(row) for row in rows])
-        except KeyError:  # told, or filled, column by column
-            return set()
-        if values is None or values.ndim != 2:
-            return set()
-        result[:, self._numbers] = values
-        return set(self._numbers)
-
     def _fill_number_columns(self, result: NDArray[np.float32], data: Mapping[str, Any]) -> set[int]:
-        """Do as `_fill_numbers`, with columns that are lists."""
+        """Fill the columns of numbers where all are lists of plain ones or of missing values, and return their places.
+
+        One by one they cost more than predicting from them.
+        """
         columns = [data.get(self._singles[place].name) for place in self._numbers]
         if not columns or not all(type(column) is list for column in columns):
             return set()
@@ -229,9 +228,7 @@ class Encoder:
             return self._encode_columns({name: data[name] for name in data.dtype.names}, strict)
         if data.ndim != 2:
             raise DataError(f"the array has shape {data.shape}; it must have two dimensions, (rows, columns).")
-        names = self.names if data.shape[1] == len(self.names) else self.inputs
-        if data.shape[1] != len(names):
-            raise DataError(f"the array has {data.shape[1]} columns, but the model was trained on {len(names)}.")
+        names = self.names_of(data.shape[1])
         if data.dtype.kind in "fiu" and len(data) and len(self._numbers) == len(self.parts):
             places = [names.index(part.name) for part in self.parts]
             return to_float32(np.ascontiguousarray(data[:, places]))

@@ -52,6 +52,8 @@ class Part(ABC):
             raise TypeError(f"expects one value per row, got {array.type}")
         if pa.types.is_timestamp(array.type):
             array = array.cast(pa.timestamp("us", array.type.tz), safe=False)  # Python has no nanoseconds
+        if pa.types.is_dictionary(array.type) and len(array.dictionary) > len(array):
+            array = array.dictionary_decode()  # a few rows of a large table: not every value of that one
         encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
         values = encoded.dictionary.to_pylist()
         codes: NDArray[np.int64] = encoded.indices.cast(pa.int64()).fill_null(len(values)).to_numpy()

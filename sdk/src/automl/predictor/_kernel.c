@@ -14,6 +14,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -184,6 +185,7 @@ static PyObject *program_predict(PyObject *self, PyObject *const *args, Py_ssize
 #include "_shap.h"
 #include "_network.h"
 #include "_forest.h"
+#include "_rows.h"
 
 static void program_dealloc(PyObject *self) {
     let_go(self, ((Program *)self)->held, ((Program *)self)->buffers);
@@ -243,6 +245,8 @@ static PyMethodDef module_methods[] = {
     {"mark_columns", forest_mark_columns, METH_O, "mark_columns(arrays): which columns nodes read, in which way."},
     {"spread", forest_spread, METH_VARARGS, "spread(given, made): the nodes of a forest from those of a file."},
     {"fill_nodes", forest_fill_nodes, METH_VARARGS, "fill_nodes(lowest, arrays): what nodes ask, in the order of a layout."},
+    {"encode_rows", (PyCFunction)(void (*)(void))encode_rows, METH_FASTCALL,
+     "encode_rows(rows, names, codes, strict, out): how many rows, from the first on, are of plain values, which are written."},
     {NULL, NULL, 0, NULL},
 };
 
