@@ -6,8 +6,10 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from automl import AutoML
+from automl.study import loop
 from automl_core import AutoMLError, hookimpl
 from automl_core.settings import load_settings
 
@@ -94,6 +96,29 @@ def test_the_same_seed_and_trials_give_the_same_model_on_every_executor(table, t
         said[executor] = ([(row["name"], row["score"]) for row in engine.leaderboard()], engine.predict_proba(table[0]))
     assert said["serial"][0] == said["threads"][0] == said["processes"][0]
     assert (said["serial"][1] == said["processes"][1]).all()
+
+
+def test_what_is_derived_does_not_depend_on_which_part_is_faster(tmp_path, monkeypatch):
+    table = load_breast_cancer(return_X_y=True)
+    fit_part, delay, ended = loop.fit_part, 0.0, []
+
+    def fit_late(shared, order):
+        if (order.trial, order.part) == (0, 0):
+            time.sleep(delay)
+        try:
+            return fit_part(shared, order)
+        finally:
+            ended.append((order.trial, order.part))
+
+    monkeypatch.setattr(loop, "fit_part", fit_late)
+    told = []
+    for delay in (0.0, 4.0):
+        ended.clear()
+        engine = fit(table, tmp_path / str(delay), ("lightgbm", "sklearn.linear"), folds=2, max_trials=5)
+        told.append([(row["name"], row["view"], row["score"]) for row in engine.leaderboard()])
+    assert ended.index((0, 0)) > ended.index((1, 1))
+    assert "derived" in {view for _, view, _ in told[0]}
+    assert told[0] == told[1]
 
 
 def test_events_come_in_order(table, tmp_path, odd_learners):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def forest(trees: int, *, leaves: int = 32, width: int = 1) -> Forest:
     whole = np.zeros(nodes, np.int32)
     return Forest(
         columns=1, feature=whole, threshold=whole.astype(np.float32), left=whole, right=whole, missing_left=whole > 0,
-        category=whole, words=whole, bits=none.astype(np.uint32), values=np.zeros((trees * leaves, width)),
+        category=whole - 1, words=whole, bits=none.astype(np.uint32), values=np.zeros((trees * leaves, width)),
         roots=np.zeros(trees, np.int32), output=np.zeros(trees, np.int32), base=np.zeros(max(width, 1)), link="identity",
     )  # fmt: skip
 
@@ -42,6 +44,12 @@ def test_models_that_no_cache_holds_cost_more_each(trees) -> None:
 @pytest.mark.parametrize("changes", [{"leaves": 1024}, {"width": 26}])
 def test_deeper_trees_and_more_outputs_cost_more(changes) -> None:
     assert microseconds([cost_of_flat(forest(100, **changes))]) > 1.5 * microseconds([cost_of_flat(forest(100))])
+
+
+def test_sets_of_categories_cost_more_than_numbers() -> None:
+    numbers = forest(100)
+    sets = replace(numbers, category=np.zeros_like(numbers.category))
+    assert microseconds([cost_of_flat(sets)]) > 1.5 * microseconds([cost_of_flat(numbers)])
 
 
 def test_no_trees_cost_nothing() -> None:

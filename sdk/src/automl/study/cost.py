@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from automl.predictor.kernel import COMPILED
 from automl_core import Additive
 
@@ -17,10 +19,12 @@ __all__ = ["CALL", "ROW_MICROSECONDS", "Cost", "cost_of_flat", "cost_of_network"
 
 ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
 LEVEL_MICROSECONDS = 0.0024  # of a tree whose nodes are in the cache
+SET_MICROSECONDS = 0.0045  # what a level takes more whose node is a set of categories
 OUTPUT_MICROSECONDS = 0.0005  # for each output that a tree adds to
 LINE_MICROSECONDS = 0.011  # 64 bytes of nodes or of values that are not in the cache
 UPPER_LEVELS, UPPER_BYTES = 7, 512  # which every row reads most of
 CACHED, FULL, LEAST_COLD = 3e6, 15e6, 0.1  # bytes that are in the cache, up to which none are, and what others push out
+TOGETHER = 1.25  # what models take in one ensemble, of what they take alone: 20 members took 1.1 to 1.3 times that
 NETWORK_MICROSECONDS = 2.5  # of any network
 THOUSAND_MICROSECONDS = 0.13  # for each thousand of its weights
 COSINE_MICROSECONDS = 0.03
@@ -54,7 +58,7 @@ def microseconds(costs: Iterable[Cost], times: float = 1.0) -> float:
         times * sum(column)
         for column in zip(*((c.steps, c.upper, c.upper_bytes, c.lower, c.lower_bytes) for c in costs), strict=True)
     )
-    return float(steps + LINE_MICROSECONDS * (upper * _cold(upper_bytes) + lower * _cold(lower_bytes)))
+    return float(TOGETHER * (steps + LINE_MICROSECONDS * (upper * _cold(upper_bytes) + lower * _cold(lower_bytes))))
 
 
 def _cold(size: float) -> float:
@@ -68,8 +72,10 @@ def cost_of_flat(flat: Flat) -> Cost:
     trees, width = len(flat.roots), flat.values.shape[1]
     levels = math.log2(flat.feature.size / trees) + 1
     upper = min(levels, UPPER_LEVELS)
+    splits = flat.category[flat.feature >= 0]
+    sets = (levels - 1) * float(np.mean(splits >= 0)) if splits.size else 0.0
     return Cost(
-        steps=trees * (levels * LEVEL_MICROSECONDS + width * OUTPUT_MICROSECONDS),
+        steps=trees * (levels * LEVEL_MICROSECONDS + sets * SET_MICROSECONDS + width * OUTPUT_MICROSECONDS),
         upper=trees * (upper + 1),
         upper_bytes=trees * UPPER_BYTES,
         lower=trees * (levels - upper + width // 8),

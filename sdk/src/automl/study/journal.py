@@ -121,10 +121,10 @@ class Journal:
         return plans[-1] if plans else None
 
     @property
-    def importance(self) -> NDArray[np.float64] | None:
-        """The gains by column from which the earlier run derived columns, for its parts to go on with the same."""
-        gains = [r.attributes["gains"] for r in self._records if isinstance(r, Event) and r.name == "importance"]
-        return np.array(gains[-1], dtype=np.float64) if gains else None
+    def gains(self) -> dict[int, NDArray[np.float64]]:
+        """Gains by column of trials of the earlier run, for its parts to go on with the same derived columns."""
+        told = [r.attributes for r in self._records if isinstance(r, Event) and r.name == "gains"]
+        return {item["trial"]: np.array(item["gains"], dtype=np.float64) for item in told}
 
     def restore(self, learners: Mapping[str, Learner]) -> dict[str, dict[int, Fitted]]:
         """Return the fitted parts on record by trial key."""
@@ -172,8 +172,8 @@ class Journal:
     def begin(self, plan: Plan) -> None:
         self._append(Event("plan", time.time(), {"folds": plan.folds, "holdout": plan.holdout}))
 
-    def weigh(self, importance: NDArray[np.float64]) -> None:
-        self._append(Event("importance", time.time(), {"gains": importance.tolist()}))
+    def weigh(self, trial: int, gains: NDArray[np.float64]) -> None:
+        self._append(Event("gains", time.time(), {"trial": trial, "gains": gains.tolist()}))
 
     def tell(self, trial: Trial) -> None:
         self._append(trial)

@@ -202,12 +202,20 @@ class Loop:
         if self.max_trials is not None and len(self.members) >= self.max_trials:
             return None
         while self.proposals:
+            if self._must_wait(self.proposals[0].candidate.view):
+                return None
             proposal = self.proposals.pop(0)
             if self._expected(proposal) > self.clock.search_left:
                 self._dear.append(proposal)
                 continue
             return self.open_member(proposal.learner, proposal.candidate, "portfolio")
         return self._ask() or self._hurry()
+
+    def _must_wait(self, view: str) -> bool:
+        """Tell whether trials that decide what a new view derives, without a clock all before it, are still out."""
+        if self._timed or view == BASE or any(member.view == view for member in self.members):
+            return False
+        return any(0 not in m.fits for m in self.members if m.view == BASE and m.trial.state == TrialState.RUNNING)
 
     def _expected(self, proposal: Proposal) -> float:
         """Return the seconds that a trial would take by what the learner's others did; 0 where there was none."""

@@ -28,7 +28,7 @@ from automl.study.members import Member, Proposal
 from automl.study.plan import Plan, Shape, make_plan, plan_without_clock
 from automl.study.problem import Outcome, Problem
 from automl.study.pseudo import SecondRound
-from automl.study.views import BASE, PSEUDO, Recipe, make_recipe
+from automl.study.views import BASE, DERIVED, PSEUDO, Recipe, make_recipe
 from automl_core import (
     AutoMLError,
     Candidate,
@@ -114,7 +114,7 @@ class _Runner:
         self.journal: Journal
         self.files: Files | None = None
         self.study = self._describe()
-        self.importance: NDArray[np.float64] | None = None
+        self._gains: dict[int, NDArray[np.float64]] = {}  # by column, from the first part of a trial
         self._recipes: dict[str, Recipe] = {}
         self._late: Future[Fitted] | None = None
         self._trackers: dict[str, Tracker] = {}
@@ -147,7 +147,7 @@ class _Runner:
             max_trials=self.problem.max_trials,
         )  # fmt: skip
         loop.proposals, first = list(proposals), proposals[:1]
-        loop.restored, self.importance = self.journal.restore(self.learners), self.journal.importance
+        loop.restored, self._gains = self.journal.restore(self.learners), self.journal.gains
         loop.searched = self.journal.searched()
         self.journal.begin(plan)
         if probed is not None:
@@ -184,7 +184,7 @@ class _Runner:
         """Take the probe for the first trial's first part, or, cut short by its limit, for a trial of its own."""
         candidate = first.candidate
         if candidate.view == BASE:
-            self._weigh(probed)
+            self._weigh(0, probed)
         if probed.seconds < 0.9 * PROBE_SHARE * (self.clock.limit or math.inf):
             key = trial_key(first.learner, candidate.params, candidate.view)
             loop.restored.setdefault(key, {}).setdefault(0, probed)
@@ -261,7 +261,9 @@ class _Runner:
     def _recipe(self, view: str) -> Recipe:
         plain = view.removesuffix(PSEUDO)
         if plain not in self._recipes:
-            self._recipes[plain] = make_recipe(plain, self.problem.data, len(self.problem.classes), self.importance)
+            # Of the first trial: without a clock, what is derived must not depend on which is faster.
+            gains = self._gains[min(self._gains)] if self._gains else None
+            self._recipes[plain] = make_recipe(plain, self.problem.data, len(self.problem.classes), gains)
         return self._recipes[plain]
 
     # ---- plan
@@ -339,32 +341,27 @@ class _Runner:
                 return fitted
         return fitted
 
-    def _predict_limit(self) -> float | None:
+    def _predict_limit(self) -> float:
         return self.problem.predict_time_limit or REFIT_LIMITS[self.problem.quality]
 
     # ---- telling
 
     def _keep(self, member: Member, fitted: Fitted) -> Fitted:
-        # Without a clock, what is derived must not depend on which part is faster.
-        if member.view == BASE and (self.clock.limit is not None or fitted.part == 0):
-            self._weigh(fitted)
+        if member.view == BASE and (fitted.part == 0 or self.clock.limit is not None):
+            self._weigh(member.trial.id, fitted)
         return self.journal.keep(member, fitted, self.learners[member.trial.learner], len(self.problem.data.columns))
 
-    def _weigh(self, fitted: Fitted) -> None:
-        """Learn from the first fit which columns matter."""
-        if self.importance is None:
-            self.importance = self._gains(fitted)
-            if self.importance is not None:
-                self.journal.weigh(self.importance)
-
-    def _gains(self, fitted: Fitted) -> NDArray[np.float64] | None:
+    def _weigh(self, trial: int, fitted: Fitted) -> None:
+        """Learn which columns matter, as long as nothing is derived from what is known of that."""
+        if trial in self._gains or (self._gains and self.clock.limit is not None) or DERIVED in self._recipes:
+            return
         columns = len(self.problem.data.columns)
         flat = flatten(fitted, columns)
-        if not isinstance(flat, Forest) or flat.gain is None:
-            return None
-        inner = (flat.feature >= 0) & (flat.feature < columns)
-        gains = np.bincount(flat.feature[inner], weights=flat.gain[inner], minlength=columns)
-        return gains.astype(np.float64)
+        if isinstance(flat, Forest) and flat.gain is not None:
+            inner = (flat.feature >= 0) & (flat.feature < columns)
+            gains = np.bincount(flat.feature[inner], weights=flat.gain[inner], minlength=columns)
+            self._gains[trial] = gains.astype(np.float64)
+            self.journal.weigh(trial, self._gains[trial])
 
     def _tell(self, member: Member) -> None:
         trial = member.trial

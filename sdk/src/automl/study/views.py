@@ -17,7 +17,7 @@ from automl_core import Additive, Arithmetic, Column, Data, Derived, Flat, Looku
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BASE", "PSEUDO", "VIEWS", "Recipe", "View", "make_recipe", "make_view", "to_base"]
+__all__ = ["BASE", "DERIVED", "PSEUDO", "VIEWS", "Recipe", "View", "make_recipe", "make_view", "to_base"]
 
 BASE, ENCODED, DERIVED = "base", "encoded", "derived"
 VIEWS = (BASE, ENCODED, DERIVED)
