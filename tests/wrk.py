@@ -130,7 +130,7 @@ class Measured:
 
 def load(
     folder: Path, server: Running, bodies: str, connections: int, *, path: str = "/predict", pause: float = 0.0,
-    kind: str = "application/json", key: str = "", apart: bool = True,
+    kind: str = "application/json", key: str = "", apart: bool = True, seconds: int = SECONDS,
 ) -> Measured:  # fmt: skip
     """Load a server with the requests in a file of `folder`, from the second core or, not `apart`, from wherever.
 
@@ -142,7 +142,7 @@ def load(
         pytest.skip("needs wrk: apt-get install wrk")
     (folder / "load.lua").write_text(SCRIPT + (PAUSES if pause else ""))
     before = server.used()
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency", "-s", str(folder / "load.lua")]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(folder / "load.lua")]
     command.append(f"http://127.0.0.1:{server.port}")
     told = {"BODIES": str(folder / bodies), "TARGET": path, "PAUSE": str(1e3 * pause), "KIND": kind, "KEY": key}
     done = subprocess.run(

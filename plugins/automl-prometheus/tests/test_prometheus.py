@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from automl_core import DataError, Event, Plugins, SettingsError, Study, Trial, TrialState
 from automl_core.settings import load_settings
 from automl_core.testing import MonitorConformance
-from automl_prometheus.collector import MetricsCollector
+from automl_prometheus.collector import BUCKETS, MetricsCollector
 from automl_prometheus.monitor import PrometheusMonitor
 
 
@@ -89,6 +89,19 @@ def test_counters_exist_at_zero_once_a_model_is_served() -> None:
     found = samples(metrics.export_metrics())
     for name in ("requests", "errors", "cache_hits", "cache_misses", "predictions"):
         assert found[f"automl_{name}_total", ""] == 0
+
+
+def test_many_latencies_at_once_are_counted_as_one_by_one() -> None:
+    together, alone = MetricsCollector(), MetricsCollector()
+    latencies = [*BUCKETS, 0.0, 7.0, *(bound * factor for bound in BUCKETS for factor in (0.999, 1.001))]
+    together.record_requests("m", latencies, len(latencies))
+    for latency in latencies:
+        alone.record_request("m", latency)
+    said, expected = (samples(collector.export_metrics()) for collector in (together, alone))
+    assert len([name for name, _ in said if name.endswith("_bucket")]) == len(BUCKETS) + 1
+    assert {key: value for key, value in said.items() if not key[0].endswith("_created")} == {
+        key: pytest.approx(value) for key, value in expected.items() if not key[0].endswith("_created")
+    }
 
 
 def test_many_models_do_not_make_many_series() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -116,6 +118,18 @@ def test_workers_share_a_ledger(tmp_path: Path) -> None:
     assert len(ledgers[0].labelled("m").truths) == 40
 
 
+def test_workers_that_start_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """Where one writes to the new file, another cannot change its mode yet; SQLite gives up at once there."""
+    first = sqlite3.connect(tmp_path / "rows", isolation_level=None, check_same_thread=False)
+    first.execute("CREATE TABLE other (id)")
+    first.execute("BEGIN IMMEDIATE")
+    later = Timer(0.3, first.close)
+    later.start()
+    with closing(Ledger(tmp_path / "rows")) as ledger:
+        ledger.record([made("a")])
+    later.join()
+
+
 def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows").write_text("no database, " * 100)
     with pytest.raises(ComponentUnavailable, match="rows"):
@@ -125,13 +139,21 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
 # ---- in a service
 
 
-def serve(model: Any, path: Path | None, monitor: Monitor | None = None) -> PredictionService:
-    service = PredictionService(options=ServiceOptions(ledger=str(path or "")))
+def serve(model: Any, path: Path | None, monitor: Monitor | None = None, **options: Any) -> PredictionService:
+    service = PredictionService(options=ServiceOptions(ledger=str(path or ""), **options))
     service.add(model, version="1")
     service.start()
     if monitor is not None and service._pump is not None:
         service._pump._monitors = (monitor,)
     return service
+
+
+def test_ledger_keeps_what_monitors_see_no_more(model: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    with serve(model, tmp_path / "rows", sample_rows=2) as service:
+        for number in range(20):
+            service.predict(rows[number], request_id=str(number))
+    with closing(Ledger(tmp_path / "rows")) as ledger:
+        assert ledger.label([(str(number), ["yes"]) for number in range(20)])[0]["joined"] == 20
 
 
 def test_service_tells_monitors_what_was_true(model: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -358,14 +358,77 @@ def test_monitors_hear_of_every_row(serve, model, rows) -> None:
     assert [e.attributes["errors"] for e in ears.events if e.name == "failure"] == [{"DataError": 1}]
 
 
+@pytest.mark.parametrize("form", ["lists", "array", "records", "table", "frame", "columns", "rows"])
+def test_monitors_see_the_first_rows_of_any_form(serve, model, rows, form) -> None:
+    import pyarrow as pa
+
+    service, ears = serve(model, sample_rows=3), Ears()
+    listening(service, ears)
+    lists = [[row[name] for name in model.encoder.inputs] for row in rows[:4]]
+    table = pa.Table.from_pylist(rows[:4])
+    kinds = [(name, object) for name in model.encoder.inputs]
+    forms = {
+        "lists": lists,
+        "array": np.array(lists, dtype=object),
+        "records": np.array([tuple(row) for row in lists], dtype=kinds),
+        "table": table,
+        "frame": table.to_pandas(),
+        "columns": table.to_pydict(),
+        "rows": rows[:4],
+    }
+    service.predict(forms[form])
+    service.close()
+    (told,) = (event.attributes for event in ears.events if event.name == "prediction")
+    assert told["inputs"] == {name: [row[name] for row in rows[:3]] for name in model.names}
+    assert (told["rows"], len(told["predictions"])) == (4, 3)
+
+
+def test_monitors_see_so_many_rows_a_second_and_hear_of_all(serve, model, rows) -> None:
+    service, ears = serve(model, sample_rows=20), Ears()
+    listening(service, ears)
+    began = time.monotonic()
+    for number in range(300):
+        service.predict(rows[number % len(rows)])
+    service.predict(rows[:30])
+    took = time.monotonic() - began
+    service.close()
+    told = [event.attributes for event in ears.events if event.name == "prediction"]
+    assert sum(item["rows"] for item in told) == 330
+    assert sum(item["requests"] for item in told) == sum(len(item["seconds"]) for item in told) == 301
+    seen = [len(item["inputs"]["age"]) for item in told]
+    assert seen == [len(item["predictions"]) for item in told] == [len(item["certainties"] or ()) for item in told]
+    assert max(seen) <= 20 <= sum(seen) <= 40 + 20 * took
+
+
+@pytest.mark.parametrize("sample_rows", [10, 0])
+def test_monitors_hear_of_requests_of_which_they_see_no_row(
+    serve, model, rows, caplog, monkeypatch: pytest.MonkeyPatch, sample_rows
+) -> None:
+    monkeypatch.setattr(events, "monotonic", lambda: 0.0)  # there never is room for more
+    service, ears = serve(model, sample_rows=sample_rows), Ears()
+    listening(service, ears)
+    told: list[Mapping[str, Any]] = []
+    for count in (10, 10, 1):
+        service.predict(rows[:count])
+        until = time.monotonic() + 30
+        known = len(told)
+        while len(told) == known and time.monotonic() < until:
+            time.sleep(0.005)
+            told = [event.attributes for event in ears.events if event.name == "prediction"]
+    assert [item["rows"] for item in told] == [10, 10, 1]
+    assert [len(item["inputs"]["age"]) for item in told] == [sample_rows, 0, 0]
+    assert "cannot be told" not in caplog.text
+
+
 def test_shadow_predicts_for_monitors_alone(serve, model, make_model, rows) -> None:
-    service, ears = serve(model), Ears()
+    service, ears = serve(model, sample_rows=4), Ears()  # shadows see all
     service.add(make_model(slope=-0.1), version="b")
     listening(service, ears)
     service.route("model", {service.models()[0].version: 1.0}, shadows=["b"])
-    assert service.predict(rows[:10]).served.version != "b"
+    for _ in range(2):
+        assert service.predict(rows[:10]).served.version != "b"
     service.close()
-    assert [e.attributes["rows"] for e in ears.events if e.attributes.get("shadow")] == [10]
+    assert [e.attributes["rows"] for e in ears.events if e.attributes.get("shadow")] == [10, 10]
 
 
 def test_monitor_that_raises_hurts_nobody(serve, model, rows) -> None:

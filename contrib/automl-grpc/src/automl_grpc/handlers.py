@@ -85,8 +85,7 @@ class Handlers:
     def _count(self, name: str, started: float) -> None:
         """Count before the answer leaves: who has it finds it counted."""
         if name == "ModelInfer":
-            self.service.counters.add("requests")
-            self.service.counters.time(perf_counter() - started)
+            self.service.counters.add_request(perf_counter() - started)
 
     async def _fail(self, name: str, error: Exception, context: Any) -> None:
         code, said = _to_status(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
+from collections import Counter as Counted
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -28,6 +30,16 @@ MOST_MODELS = 100  # each is a set of series; further ones share the name "other
 WELL = frozenset({"success", "ok"})
 
 
+class Latencies(Histogram):
+    """A histogram that takes many observations at once: one by one they cost the server 2 microseconds a request."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        self._sum.inc(math.fsum(amounts))
+        for place, count in Counted(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
+            self._buckets[place].inc(count)
+
+
 class MetricsCollector:
     """Counts requests per model. Thread-safe.
 
@@ -41,7 +53,7 @@ class MetricsCollector:
         make: dict[str, Any] = {"registry": self._registry}
         self._requests = Counter("automl_requests", "Requests, failed ones included.", model, **make)
         self._errors = Counter("automl_errors", "Requests that the service failed to answer.", model, **make)
-        self._latency = Histogram(
+        self._latency = Latencies(
             "automl_request_latency_seconds", "Time from request to answer.", model, buckets=BUCKETS, **make
         )
         self._predictions = Counter("automl_predictions", "Rows predicted.", model, **make)
@@ -99,8 +111,7 @@ class MetricsCollector:
         """Count requests that were answered, each with its latency in seconds."""
         requests, _, histogram, predictions, _, _ = self._of(model_id)
         requests.inc(len(latencies))
-        for latency in latencies:
-            histogram.observe(latency)
+        histogram.observe_all(latencies)
         predictions.inc(num_predictions)
 
     def record_failures(self, model_id: str, failed: int, refused: int = 0) -> None:

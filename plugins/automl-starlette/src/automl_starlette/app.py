@@ -135,7 +135,6 @@ class Application:
         self, scope: Any, receive: Receive, send: Send, work: Callable[[Request], Awaitable[tuple[Headers, bytes]]]
     ) -> None:
         started = perf_counter()
-        counters = self.service.counters
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id") or b"%b-%x" % (self._prefix, next(self._numbers))
         try:
@@ -159,8 +158,7 @@ class Application:
         await send({"type": "http.response.body", "body": payload})
         seconds = perf_counter() - started
         if scope["path"] != LABELS:
-            counters.add("requests")
-            counters.time(seconds)
+            self.service.counters.add_request(seconds)
         if self.settings.access_log:
             _log_access(scope, status, seconds, request_id, len(payload))
 
@@ -182,28 +180,31 @@ class Application:
     # ---- predictions
 
     def _predict(self, request: Request) -> Awaitable[tuple[Headers, bytes]]:
-        return self._say(request, request.flag("proba"))
+        return self._say(request, bool(request.query) and request.flag("proba"))
 
     def _predict_proba(self, request: Request) -> Awaitable[tuple[Headers, bytes]]:
         return self._say(request, True)
 
     async def _say(self, request: Request, proba: bool) -> tuple[Headers, bytes]:
         headers = request.headers
-        name, version, key = _which(request)
-        served = self.service.find(name, version, key=key)
+        served = self._find(request)
         kind, accept = headers.get(b"content-type", b""), headers.get(b"accept", b"")
         if not self._arrow and (ARROW in kind or ARROW in accept):
             await asyncio.to_thread(load_arrow)  # other requests do not wait for it
             self._arrow = True
         data = decode(request.body, kind, served.model.names)
-        answer = self._begin(data, served, request.id)
-        if isinstance(answer, Future):
+        answer = self.service.begin(data, served=served, deadline=self.settings.deadline, request_id=request.id)
+        if type(answer) is Future:
             answer = await self._wait(answer)
         kind, payload = encode(answer, accept, proba=proba)
         return [(b"content-type", kind)], payload
 
-    def _begin(self, data: Any, served: Any, request_id: str) -> Any:
-        return self.service.begin(data, served=served, deadline=self.settings.deadline, request_id=request_id)
+    def _find(self, request: Request) -> Any:
+        """Return the version that the query asks for."""
+        query = request.query
+        if not query:
+            return self.service.find()
+        return self.service.find(query.get("model", ""), query.get("version", ""), key=query.get("key", ""))
 
     async def _wait(self, answer: Future[Any]) -> Any:
         return await asyncio.wait_for(asyncio.wrap_future(answer), self.settings.deadline)
@@ -217,12 +218,11 @@ class Application:
             served.model.names,
             classes=served.model.task != "regression",
         )
-        answer = self._begin(asked.data, served, request.id)
-        return asked.answer(await self._wait(answer) if isinstance(answer, Future) else answer)
+        answer = self.service.begin(asked.data, served=served, deadline=self.settings.deadline, request_id=request.id)
+        return asked.answer(await self._wait(answer) if type(answer) is Future else answer)
 
     async def _explain(self, request: Request) -> tuple[Headers, bytes]:
-        name, version, key = _which(request)
-        served = self.service.find(name, version, key=key)
+        served = self._find(request)
         data = decode(request.body, request.headers.get(b"content-type", b""), served.model.names)
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(None, _explain, served, data)
@@ -246,13 +246,6 @@ def create_app(service: Any, settings: ServerSettings, state: State | None = Non
 def _read_query(query: bytes) -> dict[str, str]:
     found = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=50)
     return {name: values[-1] for name, values in found.items()}
-
-
-def _which(request: Request) -> tuple[str, str, str]:
-    query = request.query
-    if not query:
-        return "", "", ""
-    return query.get("model", ""), query.get("version", ""), query.get("key", "")
 
 
 def _model_of(path: str) -> tuple[str, str]:

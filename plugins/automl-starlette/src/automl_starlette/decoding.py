@@ -52,10 +52,8 @@ def from_json(body: bytes, names: Names) -> Any:
     """Read a row, rows, columns, or one of the envelopes that other servers take."""
     data = parse_json(body)
     if isinstance(data, dict):
-        for key, read in ENVELOPES.items():
-            if key in data and key not in names:
-                data = read(data[key], data)
-                break
+        if names[0] not in data:
+            data = _open_envelope(data, names)
     elif not isinstance(data, list):
         raise Problem(400, f"the body is {_name(data)}; send an object, or a list of objects.")
     if not data:
@@ -64,6 +62,13 @@ def from_json(body: bytes, names: Names) -> Any:
         raise Problem(400, f"row 0 is {_name(data[0])}; send a list of objects, or of lists.")
     if isinstance(data, list) and any(type(row) is not type(data[0]) for row in data):
         raise Problem(400, "the rows are of several types; send all of them as objects, or all as lists.")
+    return data
+
+
+def _open_envelope(data: dict[str, Any], names: Names) -> Any:
+    for key, read in ENVELOPES.items():
+        if key in data and key not in names:
+            return read(data[key], data)
     return data
 
 

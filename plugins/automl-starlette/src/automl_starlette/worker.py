@@ -25,6 +25,7 @@ __all__ = ["ADOPT", "ADOPTED", "DRAIN", "LEAVE", "READY", "run_worker"]
 # What goes over the channel between supervisor and worker, a byte each.
 ADOPT, DRAIN, LEAVE, READY, ADOPTED = b"a", b"d", b"l", b"r", b"t"
 SWEEP = 1.0  # seconds between two looks for slow clients
+SWITCH = 0.0005  # seconds that threads of monitors and of slow models may keep the one that answers, ten times less than usual
 LAST_CALL = 0.5  # seconds in which a connection handed over last may still send its request
 log = logging.getLogger("automl.server")
 
@@ -178,6 +179,7 @@ def run_worker(service: Any, settings: ServerSettings, slot: int, channel: socke
     # A full collection of the loaded heap takes 100 ms (measured): what is here stays, so take it out of sight.
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH)
     try:
         Worker(config, channel, settings, state).run(sockets=[])
     finally:

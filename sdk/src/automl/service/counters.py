@@ -14,6 +14,7 @@ FIELDS = (
     "opened", "closed", "pending_rows", "nanoseconds", *(f"le_{bound}" for bound in (*BOUNDS, "inf")),
 )  # fmt: skip
 PLACES = {name: place for place, name in enumerate(FIELDS)}
+REQUESTS, ROWS, HITS, MISSES = (PLACES[name] for name in ("requests", "rows", "local_hits", "misses"))
 FIRST_BUCKET, NANOSECONDS = PLACES[f"le_{BOUNDS[0]}"], PLACES["nanoseconds"]
 
 
@@ -43,9 +44,18 @@ class Counters:
     def set(self, name: str, value: int) -> None:
         self._mine[PLACES[name]] = value
 
-    def time(self, seconds: float) -> None:
-        """Count one request's latency."""
+    def add_rows(self, rows: int, hits: int) -> None:
+        """Count rows that were answered, and those of them that were known."""
         mine = self._mine
+        mine[ROWS] += rows
+        if hits:
+            mine[HITS] += hits
+        mine[MISSES] += rows - hits
+
+    def add_request(self, seconds: float) -> None:
+        """Count a request and its latency."""
+        mine = self._mine
+        mine[REQUESTS] += 1
         mine[FIRST_BUCKET + bisect_left(BOUNDS, seconds)] += 1
         mine[NANOSECONDS] += int(seconds * 1e9)
 

@@ -4,7 +4,7 @@ Per flush, and per model and version, monitors get one `Event("prediction", ...)
 
 - `model`, `version`: names; `shadow`: whether the answers went to nobody;
 - `requests`, `rows`: counts; `seconds`: one latency per request; `hits`: rows that came from a cache;
-- `inputs`: values by column, at most `sample_rows` rows; `predictions`: labels or numbers of the same rows;
+- `inputs`: values by column, of `sample_rows` rows a second at most; `predictions`: labels or numbers of the same rows;
   `probabilities`: their probabilities, and `certainties`: that of the label, or None for regression;
 
 as soon as a model is in service, one `Event("model", ...)` with `model`, `version`, `metric`, `schema` (of its training
@@ -16,13 +16,14 @@ and `version` when it leaves; and one `Event("failure", ...)` per model with `mo
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Event as Flag
 from threading import Thread
-from time import time
-from typing import TYPE_CHECKING, Any
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -32,11 +33,14 @@ from automl_core import BINARY, REGRESSION, AutoMLError, DataError, Event, Monit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from automl.encoder import Encoder
     from automl.model import Model
     from automl.service.answers import Answer
     from automl.service.served import Served
 
-__all__ = ["EventPump", "Seen"]
+__all__ = ["EventPump"]
+
+Answered: TypeAlias = "tuple[Served, int, int, float]"  # rows, those of them from a cache, and seconds
 
 FLUSH = 0.1  # seconds between two flushes
 PATIENCE = 30.0  # seconds that `close` waits for monitors that hang
@@ -45,17 +49,20 @@ log = logging.getLogger("automl.service")
 
 @dataclass(slots=True, eq=False)  # frozen, it would cost each request a microsecond
 class Seen:
-    """One answered request; `request` is the id under which its truth may come."""
+    """A request whose rows are kept; `request` is the id under which its truth may come, `sampled`: monitors see them."""
 
     answer: Answer
     data: Any
-    seconds: float
     shadows: tuple[Served, ...] = ()
     request: str = ""
+    sampled: bool = True
 
 
 class EventPump:
     """Takes what was seen, and tells monitors; drops when it cannot keep up.
+
+    All requests are counted, but of each model only `sample_rows` rows a second are kept for monitors: to list their values
+    takes 2 microseconds each, and until then they take memory.
 
     Args:
         dropped: is told how many were dropped.
@@ -77,18 +84,28 @@ class EventPump:
         self._monitors, self._limit, self._sample_rows, self._dropped = tuple(monitors), limit, sample_rows, dropped
         self._ledger, self._models = ledger, models
         self._seen: deque[Seen] = deque()
+        self._answered: deque[Answered] = deque()
+        self._rooms: dict[Served, float] = {}  # rows that may still be kept, where not as many as there are in a second
         self._failed: deque[tuple[str, str]] = deque(maxlen=limit)
         self._announced: dict[tuple[str, str, bytes], bool] = {}  # and whether it was among the models
+        self._made_room = monotonic()
         self._stop = Flag()
         self._thread = Thread(target=self._work, name="automl-events", daemon=True)
         self._thread.start()
 
-    def add(self, seen: Seen) -> None:
-        """Take one; costs an append."""
-        if len(self._seen) < self._limit:
-            self._seen.append(seen)
-        else:
+    def add(self, answer: Answer, data: Any, seconds: float, shadows: tuple[Served, ...], request: str) -> None:
+        """Take one; costs an append or two."""
+        if len(self._answered) >= self._limit:
             self._dropped(1)
+            return
+        served, rows = answer.served, len(answer.said)
+        self._answered.append((served, rows, answer.hits, seconds))
+        room = self._rooms.get(served, self._sample_rows)
+        if room > 0:
+            self._rooms[served] = room - min(rows, self._sample_rows)
+        elif not shadows and (self._ledger is None or not request):
+            return
+        self._seen.append(Seen(answer, data, shadows, request, room > 0))
 
     def fail(self, model: str, kind: str) -> None:
         self._failed.append((model, kind))
@@ -121,20 +138,31 @@ class EventPump:
     def _flush(self) -> None:
         self._follow(self._models())
         seen = [self._seen.popleft() for _ in range(len(self._seen))]
-        groups: dict[int, list[Seen]] = {}
+        groups: dict[Served, tuple[list[Answered], list[Seen]]] = defaultdict(lambda: ([], []))
+        for _ in range(len(self._answered)):
+            answered = self._answered.popleft()
+            groups[answered[0]][0].append(answered)
         for one in seen:
-            groups.setdefault(id(one.answer.served), []).append(one)
-        for group in groups.values():
-            self._tell("prediction", group[0].answer.served, lambda g=group: describe(g, self._sample_rows))  # type: ignore[misc]
+            if one.sampled:
+                groups[one.answer.served][1].append(one)
+        for served, group in groups.items():
+            self._tell("prediction", served, partial(describe, served, *group, self._sample_rows))
+        self._make_room()
         for one in seen:
             for shadow in one.shadows:
-                self._tell("prediction", shadow, lambda o=one, s=shadow: self._shadow(o, s))  # type: ignore[misc]
+                self._tell("prediction", shadow, partial(self._shadow, one, shadow))
         failed = Counter(self._failed.popleft() for _ in range(len(self._failed)))
         for model in sorted({model for model, _ in failed}):
             errors = {kind: count for (name, kind), count in failed.items() if name == model}
             self._emit(Event("failure", time(), {"model": model, "errors": errors}))
         if self._ledger is not None:
             self._keep(self._ledger, [one for one in seen if one.request])
+
+    def _make_room(self) -> None:
+        now = monotonic()
+        more, self._made_room = self._sample_rows * (now - self._made_room), now
+        rooms = list(self._rooms.items())  # at once, as others write to it
+        self._rooms = {served: room + more for served, room in rooms if room + more < self._sample_rows}
 
     def _keep(self, ledger: Ledger, seen: Sequence[Seen]) -> None:
         """Write predictions down, and join the labels that were faster."""
@@ -153,7 +181,8 @@ class EventPump:
         from automl.service.answers import Answer
 
         said = served.model.predictor.predict(served.model.encoder.encode(seen.data))
-        return {**describe([Seen(Answer(served, said), seen.data, 0.0)], self._sample_rows), "shadow": True}
+        known = Seen(Answer(served, said), seen.data)
+        return {**describe(served, [(served, len(said), 0, 0.0)], [known], self._sample_rows), "shadow": True}
 
     def _tell(self, name: str, served: Served, attributes: Callable[[], Mapping[str, Any]]) -> None:
         self._announce(served, listed=False)
@@ -256,44 +285,41 @@ def certainties(model: Model, said: NDArray[np.float64]) -> NDArray[np.float64]:
 def remember(one: Seen) -> Prediction:
     """Return what the ledger keeps of a request."""
     served = one.answer.served
-    inputs = to_columns(one.data, served.model.names, one.answer.rows)
+    inputs = to_columns(one.data, served.model.encoder, one.answer.rows)
     return Prediction(one.request, served.name, served.version, time(), inputs, one.answer.labels.tolist())
 
 
-def describe(group: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
-    """Return the attributes of an event about requests that one model answered."""
-    served = group[0].answer.served
-    taken, rows = [], 0
-    for one in group:
-        if rows >= sample_rows:
-            break
-        taken.append(one)
-        rows += one.answer.rows
-    said = np.concatenate([one.answer.said for one in taken])[:sample_rows] if taken else None
-    inputs = gather(taken, served.model.names, sample_rows)
+def describe(served: Served, answered: Sequence[Answered], seen: Sequence[Seen], sample_rows: int) -> dict[str, Any]:
+    """Return the attributes of an event about requests that one model answered; `seen` are those whose rows were kept."""
+    model = served.model
+    told: dict[str, Any] = {"predictions": [], "probabilities": None, "certainties": None}
+    if seen:
+        said = np.concatenate([one.answer.said for one in seen])[:sample_rows]
+        told["predictions"] = model.decide(said).tolist()
+        if model.task != REGRESSION:
+            told |= {"probabilities": said.tolist(), "certainties": certainties(model, said).tolist()}
     return {
         "model": served.name,
         "version": served.version,
         "shadow": False,
-        "requests": len(group),
-        "rows": sum(one.answer.rows for one in group),
-        "seconds": [one.seconds for one in group],
-        "hits": sum(one.answer.hits for one in group),
-        "inputs": inputs,
-        "predictions": [] if said is None else served.model.decide(said).tolist(),
-        "probabilities": None if said is None or served.model.task == REGRESSION else said.tolist(),
-        "certainties": None
-        if said is None or served.model.task == REGRESSION
-        else certainties(served.model, said).tolist(),
+        "requests": len(answered),
+        "rows": sum(rows for _, rows, _, _ in answered),
+        "seconds": [seconds for *_, seconds in answered],
+        "hits": sum(hits for _, _, hits, _ in answered),
+        "inputs": gather(seen, model.encoder, sample_rows),
+        **told,
     }
 
 
-def gather(taken: Sequence[Seen], names: Sequence[str], limit: int) -> dict[str, list[Any]]:
-    """Return the values by column of the first rows of several requests."""
-    if all(is_row(one.data, names, one.answer.rows) for one in taken):  # as nearly always: no columns of one value each
-        return to_columns([one.data for one in taken[:limit]], names, len(taken))
-    columns = [to_columns(one.data, names, one.answer.rows) for one in taken]
-    return {name: [v for part in columns for v in part[name]][:limit] for name in names}
+def gather(taken: Sequence[Seen], encoder: Encoder, limit: int) -> dict[str, list[Any]]:
+    """Return the values by column of the first rows of several requests, or of none."""
+    if not taken or not limit:
+        return {name: [] for name in encoder.names}
+    # As nearly always; the other way makes columns of one value each.
+    if all(is_row(one.data, encoder.names, one.answer.rows) for one in taken):
+        return to_columns([one.data for one in taken[:limit]], encoder, len(taken))
+    columns = [to_columns(one.data, encoder, one.answer.rows, limit) for one in taken]
+    return {name: [v for part in columns for v in part[name]][:limit] for name in encoder.names}
 
 
 def is_row(data: Any, names: Sequence[str], rows: int) -> bool:
@@ -301,18 +327,28 @@ def is_row(data: Any, names: Sequence[str], rows: int) -> bool:
     return rows == 1 and isinstance(data, Mapping) and not isinstance(data.get(names[0]), list | np.ndarray)
 
 
-def to_columns(data: Any, names: Sequence[str], rows: int) -> dict[str, list[Any]]:
-    """Return the values by column of whatever an encoder takes."""
+def to_columns(data: Any, encoder: Encoder, rows: int, limit: int | None = None) -> dict[str, list[Any]]:
+    """Return the values by column of whatever an encoder takes, of the first rows where there is a limit."""
+    names = encoder.names
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        data = {name: data[name] for name in data.dtype.names}
     if isinstance(data, Mapping):
         if is_row(data, names, rows):
             return {name: [data.get(name)] for name in names}
-        return {name: _listed(data[name]) if name in data else [None] * rows for name in names}
-    if isinstance(data, list | tuple):
+        missing = [None] * min(rows, limit or rows)
+        return {name: _listed(data[name][:limit]) if name in data else missing for name in names}
+    data = data[:limit]
+    if isinstance(data, list | tuple) and isinstance(data[0], Mapping):
         return {name: [row.get(name) for row in data] for name in names}
-    if isinstance(data, np.ndarray):
-        return {name: data[:, place].tolist() for place, name in enumerate(names)}
-    present = set(data.column_names)  # an Arrow table
-    return {name: data[name].to_pylist() if name in present else [None] * rows for name in names}
+    if isinstance(data, list | tuple | np.ndarray):
+        given = encoder.names_of(len(data[0]))
+        columns = dict(zip(given, zip(*_listed(data), strict=True), strict=True))
+        return {name: list(columns[name]) for name in names}
+    from automl.table import open_table
+
+    table = open_table(data)
+    present = set(table.column_names)
+    return {name: table[name].to_pylist() if name in present else [None] * table.num_rows for name in names}
 
 
 def _listed(values: Any) -> list[Any]:

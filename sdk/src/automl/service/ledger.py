@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from time import time
+from time import monotonic, sleep, time
 from typing import Any
 
 from automl_core import ComponentUnavailable, DataError
@@ -183,10 +183,15 @@ class Ledger:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")  # readers and one writer beside each other
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(TABLES)
+            connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            try:
+                _log_ahead(connection)
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.executescript(TABLES)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
     @contextmanager
@@ -207,6 +212,19 @@ class Ledger:
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and one writer work beside each other; where workers start at once, SQLite does not wait by itself."""
+    until = monotonic() + BUSY
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+        sleep(0.01)
 
 
 def _join(database: sqlite3.Connection, request: str, values: Sequence[Any]) -> Joined | bool:

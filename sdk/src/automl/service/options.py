@@ -27,7 +27,7 @@ class ServiceOptions:
             the last one ran. There is no waiting for a batch to fill.
         reload_seconds: how often files and aliases of models are looked at, and, a twelfth as often, the journal of
             retraining; 0 for never.
-        sample_rows: how many rows at most an event carries to monitors.
+        sample_rows: how many rows a second of each model monitors see; of the others they are told counts and latencies.
         max_events: how many requests wait for monitors before some are dropped.
         ledger: a file that keeps inputs and predictions until their truth comes, for monitors and later fits; empty for
             none. Workers share it.

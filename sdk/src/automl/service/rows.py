@@ -12,7 +12,7 @@ class RowCache:
     """
 
     def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 0)
+        self.limit, self._half = limit, limit // 2
         self._young: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
 

@@ -19,7 +19,7 @@ from automl.service.answers import Answer, Overloaded, TooManyRows, Unknown
 from automl.service.batching import Batcher
 from automl.service.card import describe_model
 from automl.service.counters import Counters
-from automl.service.events import EventPump, Seen
+from automl.service.events import EventPump
 from automl.service.known import KnownRows, to_said
 from automl.service.ledger import Ledger
 from automl.service.options import ServiceOptions
@@ -326,17 +326,17 @@ class PredictionService(Component):
 
     def _at_once(self, served: Served, values: NDArray[np.float32], rows: int) -> Answer | None:
         """Answer what is known or fast; None for what belongs to the thread."""
-        key = b""
-        if rows == 1:
+        key, local = b"", self.known.local
+        if rows == 1 and local.limit:
             key = served.token + values.tobytes()
-            known = self.known.local.get(key)
+            known = local.get(key)
             if known is not None:
                 return Answer(served, to_said([known], served), 1)
         if served.one > self.options.batch_above or served.row * rows > INLINE or self.known.asks_second(served):
             return None
         said = served.model.predictor.predict(values)
         if key:
-            self.known.local.set(key, said.tobytes())
+            local.set(key, said.tobytes())
         return Answer(served, said)
 
     def _later(
@@ -359,16 +359,13 @@ class PredictionService(Component):
             self._count(future.result(), *asked)
 
     def _count(self, answer: Answer, data: Any, started: float, request_id: str) -> None:
-        seconds, counters = perf_counter() - started, self.counters
-        counters.add("rows", answer.rows)
-        if answer.hits:
-            counters.add("local_hits", answer.hits)
-        counters.add("misses", answer.rows - answer.hits)
+        seconds = perf_counter() - started
+        self.counters.add_rows(len(answer.said), answer.hits)
         shadows = self._routes[answer.served.name].shadows
         if shadows and self._pump is None:
             self._start_pump()
         if self._pump is not None:
-            self._pump.add(Seen(answer, data, seconds, shadows, request_id))
+            self._pump.add(answer, data, seconds, shadows, request_id)
 
     def label(self, truths: Mapping[str, Any]) -> dict[str, int]:
         """Say what was true of requests that were answered, by request id; see `Ledger.label`.
