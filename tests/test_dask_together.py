@@ -16,6 +16,7 @@ import pytest
 from pyarrow import parquet
 
 pytest.importorskip("automl_dask", reason="automl-dask is not installed")
+pytest.importorskip("automl_lightgbm", reason="automl-lightgbm is not installed")
 pytest.importorskip("automl_xgboost", reason="automl-xgboost is not installed")
 
 from automl import AutoML, load_model
@@ -23,6 +24,7 @@ from automl_core.settings import Settings
 from automl_dask.loader import DaskDataLoader
 
 ROWS = 5000
+LEARNERS = ("lightgbm", "xgboost")
 
 
 def make(rows: int, seed: int) -> pa.Table:
@@ -50,9 +52,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-def fit(data: Any, executor: str, loader: DaskDataLoader) -> AutoML:
+def fit(data: Any, executor: str, loader: DaskDataLoader, learner: str) -> AutoML:
     settings = Settings(
-        executor=executor, learners=("xgboost",), search="random", storage="memory",
+        executor=executor, learners=(learner,), search="random", storage="memory",
         plugins={"dask": {"address": str(loader.client.scheduler.address)}},
     )  # fmt: skip
     options: dict[str, Any] = {"max_trials": 1, "time_limit": None, "n_jobs": 1, "folds": 1}
@@ -63,8 +65,11 @@ def refit(model: AutoML) -> dict[str, Any]:
     return next(row for row in model.leaderboard() if row["name"].endswith("on all rows"))
 
 
-def test_workers_fit_together_what_one_process_fits_alone(loader: DaskDataLoader, folder: Path, tmp_path: Path) -> None:
-    together, alone = fit(folder, "dask", loader), fit(folder, "threads", loader)
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_workers_fit_together_what_one_process_fits_alone(
+    learner: str, loader: DaskDataLoader, folder: Path, tmp_path: Path
+) -> None:
+    together, alone = fit(folder, "dask", loader, learner), fit(folder, "threads", loader, learner)
     assert refit(together)["state"] == "refitted by 2 workers"
     assert refit(together)["rows"] == together.model_.info["fates"]["learned"] > 0.85 * 3 * ROWS
     assert refit(together)["weight"] > 0
@@ -76,15 +81,18 @@ def test_workers_fit_together_what_one_process_fits_alone(loader: DaskDataLoader
     np.testing.assert_allclose(loaded.predict_proba(fresh), together.predict_proba(fresh))
 
 
-def test_partitions_of_a_data_frame_are_fitted_together(loader: DaskDataLoader, folder: Path) -> None:
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_partitions_of_a_data_frame_are_fitted_together(learner: str, loader: DaskDataLoader, folder: Path) -> None:
     ddf = loader.load_parquet(f"{folder}/*.parquet")
-    model = fit(ddf[ddf["x0"] > -1], "dask", loader)
+    model = fit(ddf[ddf["x0"] > -1], "dask", loader, learner)
     assert refit(model)["state"] == "refitted by 2 workers"
     assert refit(model)["rows"] == model.model_.info["fates"]["learned"]
 
 
-# The last test: it costs the cluster a worker.
-def test_worker_that_dies_leaves_the_fit_to_one_process(loader: DaskDataLoader, folder: Path) -> None:
+# The last test: it costs the cluster a worker, until its nanny has started another.
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_worker_that_dies_leaves_the_fit_to_one_process(learner: str, loader: DaskDataLoader, folder: Path) -> None:
+    loader.client.wait_for_workers(2, timeout=60)
     pids = dict(loader.client.run(os.getpid))
     killed: list[str] = []
 
@@ -92,7 +100,7 @@ def test_worker_that_dies_leaves_the_fit_to_one_process(loader: DaskDataLoader, 
         while not killed:
             for address, keys in loader.client.processing().items():
                 if any(str(key).startswith("automl-gang") for key in keys):
-                    time.sleep(0.5)
+                    time.sleep(0.2)
                     os.kill(pids[address], signal.SIGKILL)
                     killed.append(address)
                     return
@@ -100,7 +108,7 @@ def test_worker_that_dies_leaves_the_fit_to_one_process(loader: DaskDataLoader, 
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    model = fit(folder, "dask", loader)
+    model = fit(folder, "dask", loader, learner)
     thread.join(10)
     assert killed
     assert refit(model)["state"] == "refitted"

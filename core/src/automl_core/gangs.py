@@ -32,8 +32,9 @@ class FitsTogether(Protocol):
         """Fit on the rows of all members; called in each of them at the same time, which all return the same model.
 
         Args:
-            source: the rows of this member alone; can be iterated again and again, each time in the same order: batches of
-                (float32 values of shape (n, columns), float64 targets of shape (n,), weights or None).
+            source: the rows of this member alone: `rows`, how many there are, which may read them once; can be iterated
+                again and again, each time in the same order: batches of (float32 values of shape (n, columns), float64
+                targets of shape (n,), weights or None).
             job: the same for all: `data` holds a sample of all rows (`train`), and rows that no source has (`valid`).
 
         Raises:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
 
 from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, Job, Learner, Model, Space
 from automl_lightgbm.binned import BINNING, Binned, Target, bin_rows, take
+from automl_lightgbm.collective import Collective
+from automl_lightgbm.meeting import join, meet
 from automl_lightgbm.model import LightGBMModel
 from automl_lightgbm.portfolio import make_portfolio, make_space
-from automl_lightgbm.stopping import Watch
+from automl_lightgbm.stopping import TogetherWatch, Watch
 from automl_lightgbm.stream import bin_source
 
 if TYPE_CHECKING:
@@ -62,10 +65,7 @@ class LightGBMLearner(Learner):
         train = take(whole, job.data, job.train, target)
         valid = None if job.valid is None else take(whole, job.data, job.valid, target)
         watch = Watch(job, started, scale=target.scale)
-        booster = self._train(job, train, valid, watch, None)
-        every = job.rounds is not None or not watch.curve
-        rounds = booster.current_iteration() if every else watch.best
-        return LightGBMModel(_text(booster), job.classes, rounds, tuple(watch.curve), target, job.threads)
+        return _model(job, self._train(job, train, valid, watch, None), watch, target)
 
     def resume(self, model: Model, job: Job) -> LightGBMModel:
         """Fit further rounds on top of `model`; its columns, classes and objective must be those of the job.
@@ -101,16 +101,40 @@ class LightGBMLearner(Learner):
         self._space.check(job.params)
         train, target, valid = bin_source(source, job)
         watch = Watch(job, started, scale=target.scale)
-        booster = self._train(job, train, valid, watch, None)
-        every = job.rounds is not None or not watch.curve
-        rounds = booster.current_iteration() if every else watch.best
-        return LightGBMModel(_text(booster), job.classes, rounds, tuple(watch.curve), target, job.threads)
+        return _model(job, self._train(job, train, valid, watch, None), watch, target)
+
+    def meet(self, members: int, host: str) -> AbstractContextManager[Mapping[str, Any]]:
+        """Open a place where members tell each other their addresses; see `automl_core.FitsTogether`."""
+        return meet(members, host)
+
+    def fit_together(self, source: Any, job: Job, place: Mapping[str, Any]) -> LightGBMModel:
+        """Fit on the rows of all members, whose histograms are summed; see `automl_core.FitsTogether`.
+
+        Raises:
+            RuntimeError: another member was lost.
+        """
+        started = time.monotonic()
+        self._space.check(job.params)
+        with join(place) as peers:
+            train, target, valid = bin_source(source, job)
+            collective = Collective(peers)
+            watch = TogetherWatch(job, started, collective, scale=target.scale)
+            with collective.lend():
+                booster = self._train(job, train, valid, watch, None, members=collective.members)
+        return _model(job, booster, watch, target)
 
     def _train(
-        self, job: Job, train: lgb.Dataset, valid: lgb.Dataset | None, watch: Watch, earlier: lgb.Booster | None
+        self,
+        job: Job,
+        train: lgb.Dataset,
+        valid: lgb.Dataset | None,
+        watch: Watch,
+        earlier: lgb.Booster | None,
+        members: int = 1,
     ) -> lgb.Booster:
+        together = {"num_machines": members, "tree_learner": "data"} if members > 1 else {}
         return lgb.train(
-            self._parameters(job),
+            {**self._parameters(job), **together},
             train,
             job.rounds or (DEFAULT_ROUNDS if valid is None else MAX_ROUNDS),
             valid_sets=None if valid is None else [valid],
@@ -155,6 +179,12 @@ def _objective(job: Job) -> tuple[str, float | None]:
     if quantile:
         return "quantile", float(quantile[1])
     return OBJECTIVES.get(job.objective, "l2"), None
+
+
+def _model(job: Job, booster: lgb.Booster, watch: Watch, target: Target) -> LightGBMModel:
+    every = job.rounds is not None or not watch.curve
+    rounds = booster.current_iteration() if every else watch.best
+    return LightGBMModel(_text(booster), job.classes, rounds, tuple(watch.curve), target, job.threads)
 
 
 def _text(booster: lgb.Booster) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
 
 if TYPE_CHECKING:
     from automl_core import Job
+    from automl_lightgbm.collective import Collective
 
-__all__ = ["Watch"]
+__all__ = ["TogetherWatch", "Watch"]
 
 IDLE = 10  # rounds in a row without a tree, after which another bag of rows will hardly bring one
 
@@ -39,15 +41,15 @@ class Watch:
 
     def __call__(self, env: lgb.callback.CallbackEnv) -> None:
         losses = env.evaluation_result_list or []
-        rounds = env.model.current_iteration()
+        if self._ends(env.model.current_iteration(), losses):
+            raise lgb.callback.EarlyStopException(env.iteration, losses)
+
+    def _ends(self, rounds: int, losses: Sequence[Any]) -> bool:
         self._idle = self._idle + 1 if rounds == self._rounds else 0
         self._rounds = rounds
         if not self._idle and losses and self._hopeless(losses[0][2] * self._scale):
-            raise lgb.callback.EarlyStopException(env.iteration, losses)
-        if self._idle >= IDLE:
-            raise lgb.callback.EarlyStopException(env.iteration, losses)
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            raise lgb.callback.EarlyStopException(env.iteration, losses)
+            return True
+        return self._idle >= IDLE or (self._deadline is not None and time.monotonic() > self._deadline)
 
     def _hopeless(self, loss: float) -> bool:
         self.curve.append(loss)
@@ -55,6 +57,17 @@ class Watch:
             self.best = len(self.curve)
         waited = len(self.curve) - self.best
         return not self._patient and waited > min(self._most, max(30, round(0.3 * self.best + 20)))
+
+
+class TogetherWatch(Watch):
+    """A watch of a fit in several processes, which end after the same round: the first of them decides."""
+
+    def __init__(self, job: Job, started: float, collective: Collective, *, scale: float = 1.0) -> None:
+        super().__init__(job, started, scale=scale)
+        self._collective = collective
+
+    def _ends(self, rounds: int, losses: Sequence[Any]) -> bool:
+        return self._collective.first(super()._ends(rounds, losses))
 
 
 def most_patience(rows: int) -> int:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from automl.large.survey import choose_rows
@@ -43,19 +44,26 @@ class Rows:
         return self.encoder.encode(table), self.coder.encode(table[self.target]), weight
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Share:
     """The learnable rows of some pieces of a table, encoded batch by batch; picklable."""
 
-    rows: Rows
+    coding: Rows
     pieces: tuple[tuple[Piece, int], ...]
     fates: Fates
     seed: int
 
+    @cached_property
+    def rows(self) -> int:
+        """How many there are; reads them once more."""
+        return sum(table.num_rows for table in self._tables())
+
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64] | None]]:
+        return map(self.coding.encode, self._tables())
+
+    def _tables(self) -> Iterator[pa.Table]:
         for piece, start in self.pieces:
-            for table in choose_rows(piece, start, self.rows.target, self.seed, self.fates.are_learned):
-                yield self.rows.encode(table)
+            yield from choose_rows(piece, start, self.coding.target, self.seed, self.fates.are_learned)
 
 
 def fit_together(
