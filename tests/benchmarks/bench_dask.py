@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,6 +43,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         columns = {name: rng.normal(size=ROWS) for name in (*COLUMNS, "c", "d", "e", "f", "g")}
         parquet.write_table(pa.table(columns), folder / f"{number:04d}.parquet")
     return folder
+
+
+def race(what: str, size: float, ways: Mapping[str, Callable[[], float]]) -> None:
+    """Run every way three times in turn, and print its median rate; all must give the same number."""
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    results = set()
+    for _ in range(3):
+        for way, run in ways.items():
+            started = time.perf_counter()
+            results.add(round(run(), 3))
+            taken[way].append(time.perf_counter() - started)
+    speed = {way: size / statistics.median(times) for way, times in taken.items()}
+    best = max(speed.values())
+    told = ", ".join(f"{way} {one:.0f} MB/s ({one / best:.2f} of the fastest)" for way, one in speed.items())
+    print(f"\n{what}: {told}", end="")
+    assert len(results) == 1
+
+
+def megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
 
 
 def test_tasks_a_second_beside_bare_dask(loader: DaskDataLoader) -> None:
@@ -90,39 +111,50 @@ def test_scan_of_example_2(loader: DaskDataLoader, folder: Path) -> None:
         lazy = pl.scan_parquet(files).filter(pl.col("column") > 0).select((pl.col("a") * pl.col("b")).sum())
         return float(lazy.collect(engine="streaming").item())
 
-    ways: dict[str, Callable[[], float]] = {
-        "scan_parquet": by_scan,
-        "dask": by_dask,
-        "pyarrow": by_arrow,
-        "duckdb": by_duckdb,
-        "polars": by_polars,
-    }
-    size = sum(path.stat().st_size for path in folder.iterdir()) * len(COLUMNS) / 8 / 1e6
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    results = set()
-    for _ in range(3):
-        for way, run in ways.items():
-            started = time.perf_counter()
-            results.add(round(run(), 3))
-            taken[way].append(time.perf_counter() - started)
-    speed = {way: size / statistics.median(times) for way, times in taken.items()}
-    best = max(speed.values())
-    told = ", ".join(f"{way} {one:.0f} MB/s ({one / best:.2f} of the fastest)" for way, one in speed.items())
-    print(f"\nfilter, derive, aggregate over {size:.0f} MB of the columns used: {told}", end="")
-    assert len(results) == 1
+    size = megabytes(folder) * len(COLUMNS) / 8
+    race(
+        f"filter, derive, aggregate over {size:.0f} MB of the columns used",
+        size,
+        {"scan_parquet": by_scan, "dask": by_dask, "pyarrow": by_arrow, "duckdb": by_duckdb, "polars": by_polars},
+    )
 
 
-def test_encoding_pass(folder: Path, tmp_path: Path) -> None:
-    """All columns, of which one is a category, to float32 vectors, in batches."""
+def test_scan_on_one_worker_and_on_two(folder: Path) -> None:
+    size = megabytes(folder) * len(COLUMNS) / 8
+    derived = (pl.col("a") * pl.col("b")).sum()
+    speed = {}
+    for workers in (1, 2):
+        with DaskDataLoader(n_workers=workers, threads_per_worker=1, timeout=150) as loader:
+            taken = []
+            for _ in range(4):  # the first loads Polars
+                started = time.perf_counter()
+                loader.scan_parquet(
+                    f"{folder}/*.parquet", lambda rows: rows.filter(pl.col("column") > 0).select(derived)
+                )
+                taken.append(time.perf_counter() - started)
+            speed[workers] = size / statistics.median(taken[1:])
+    told = ", ".join(f"{workers}: {one:.0f} MB/s" for workers, one in speed.items())
+    print(f"\nscan by workers of one thread, {told}: {speed[2] / speed[1]:.2f} times", end="")
+
+
+@pytest.fixture(scope="module")
+def towns(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same files with a category and a target."""
+    towns = tmp_path_factory.mktemp("towns")
+    names = np.char.add("town", np.random.default_rng(1).integers(0, 300, ROWS).astype(str))
+    for path in folder.iterdir():
+        table = parquet.read_table(path).append_column("town", pa.array(names))
+        parquet.write_table(table.append_column("y", pc.greater(table["a"], 0)), towns / path.name)
+    return towns
+
+
+def make_encoder(folder: Path) -> tuple[Any, Any, list[str]]:
+    """Return the encoder of a folder, its batches as each pass gets them once that is known, and the towns."""
     from automl.large.batches import open_batches
     from automl.large.survey import take_survey
     from automl.prepare import prepare
 
-    towns = np.char.add("town", np.random.default_rng(1).integers(0, 300, ROWS).astype(str))
-    for path in folder.iterdir():
-        table = parquet.read_table(path).append_column("town", pa.array(towns))
-        parquet.write_table(table.append_column("y", pc.greater(table["a"], 0)), tmp_path / path.name)
-    batches = open_batches(tmp_path, limit=1 << 30, always=True)
+    batches = open_batches(folder, limit=1 << 30, always=True)
     assert batches is not None
     survey = take_survey(batches, "y", seed=0)
     given = {"sample_weight": None, "groups": None, "time": None}
@@ -130,57 +162,59 @@ def test_encoding_pass(folder: Path, tmp_path: Path) -> None:
         survey.sample.slice(0, 50_000), None, target="y", task=None, given=given, seed=0, levels=survey.levels,
         rows=survey.rows, monotone={},
     ).encoder  # fmt: skip
-    files = f"{tmp_path}/*.parquet"
-    levels = pl.Enum(sorted(survey.levels["town"]))
+    return encoder, batches.coded(encoder.categories), sorted(survey.levels["town"])
+
+
+def test_encoding_pass(towns: Path) -> None:
+    """All columns, of which one is a category, to float32 vectors, in batches."""
+    duckdb = pytest.importorskip("duckdb")
+    encoder, batches, levels = make_encoder(towns)
 
     def ours() -> int:
         return sum(len(encoder.encode(table)) for table in batches)
 
     def by_polars() -> int:
         numbers = pl.col(pl.Float64).cast(pl.Float32)
-        codes = pl.col("town").cast(levels).to_physical().cast(pl.Float32)
-        paths = sorted(tmp_path.iterdir())  # file by file, as one array of all would be no pass
-        return sum(len(pl.scan_parquet(p).select(numbers, codes).collect(engine="streaming").to_numpy()) for p in paths)
+        codes = pl.col("town").cast(pl.Enum(levels)).to_physical().cast(pl.Float32)
+        paths = sorted(towns.iterdir())  # file by file, as one array of all would be no pass
+        frames = (pl.scan_parquet(path).select(numbers, codes).collect(engine="streaming") for path in paths)
+        return sum(len(frame.to_numpy(order="c")) for frame in frames)  # row after row, as from all others
 
     def by_arrow() -> int:
-        known, rows = pa.array(sorted(survey.levels["town"])), 0
-        for batch in dataset.dataset(str(tmp_path)).to_batches(batch_size=1 << 17):
+        known, rows = pa.array(levels), 0
+        for batch in dataset.dataset(str(towns)).to_batches(batch_size=1 << 17):
             columns = [column.cast(pa.float32()) for column in batch.columns if column.type == pa.float64()]
             codes = pc.index_in(batch["town"], known).cast(pa.float32())
             rows += len(np.stack([column.to_numpy() for column in [*columns, codes]], axis=1))
         return rows
 
-    duckdb = pytest.importorskip("duckdb")
-
     def by_duckdb() -> int:
         values = ", ".join(f"{name}::float as {name}" for name in ('"column"', "a", "b", "c", "d", "e", "f", "g"))
-        query = f"select {values}, town::enum_of_towns from '{files}'"
         connection = duckdb.connect()
-        told = ", ".join(f"'{level}'" for level in survey.levels["town"])
+        told = ", ".join(f"'{level}'" for level in levels)
         connection.execute(f"create type enum_of_towns as enum ({told})")
-        return sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(1 << 17))
+        found = connection.sql(f"select {values}, town::enum_of_towns from '{towns}/*.parquet'")
+        return sum(batch.num_rows for batch in found.to_arrow_reader(1 << 17))
 
-    ways = {"ours": ours, "polars": by_polars, "pyarrow": by_arrow, "duckdb, to Arrow only": by_duckdb}
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(3):
-        for way, run in ways.items():
-            started = time.perf_counter()
-            assert run() == survey.rows
-            taken[way].append(time.perf_counter() - started)
-    size = sum(path.stat().st_size for path in tmp_path.iterdir()) / 1e6
-    speed = {way: size / statistics.median(times) for way, times in taken.items()}
-    best = max(speed.values())
-    told = ", ".join(f"{way} {one:.0f} MB/s ({one / best:.2f} of the fastest)" for way, one in speed.items())
-    print(f"\nencoding {size:.0f} MB of 8 numbers and a category: {told}", end="")
+    race(
+        f"encoding {megabytes(towns):.0f} MB of 8 numbers and a category",
+        megabytes(towns),
+        {"ours": ours, "polars": by_polars, "pyarrow": by_arrow, "duckdb, to Arrow only": by_duckdb},
+    )
 
 
 def test_waiting_tasks_on_a_simulated_cluster() -> None:
+    """All workers are in this process, where a hundred that watch its memory, load and stacks would do nothing else."""
+    import dask
     from distributed import Client, LocalCluster
 
     print()
+    quiet = {"distributed.admin.system-monitor.interval": "60s", "distributed.worker.profile.enabled": False}
+    options: dict[str, Any] = {"processes": False, "dashboard_address": None, "memory_limit": 0}
     for count in (1, 2, 10, 100):
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            dask.config.set(quiet),
+            LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster,
             Client(cluster) as client,
         ):
             client.gather(client.map(time.sleep, [0.01] * count, pure=False))

@@ -128,6 +128,24 @@ def test_scan_brings_columns_together(loader: DaskDataLoader, tmp_path: Path) ->
     assert found.to_pydict() == {"a": [1.0, 2.0, 0.5], "b": ["x", "y", None], "c": [None, None, True]}
 
 
+def test_scan_minds_only_the_columns_that_it_asks_for(loader: DaskDataLoader, tmp_path: Path) -> None:
+    for number, words in enumerate(([1, 2], ["x", "y"])):
+        parquet.write_table(pa.table({"a": [0.5, 1.5], "b": words}), tmp_path / f"{number}.parquet")
+    found = loader.scan_parquet(f"{tmp_path}/*.parquet", lambda rows: rows.select(pl.col("a").sum()))
+    assert sum(found["a"].to_pylist()) == 4.0
+    with pytest.raises(DataError, match=r"1\.parquet' does not fit the files before it"):
+        loader.scan_parquet(f"{tmp_path}/*.parquet", lambda rows: rows)
+
+
+def test_scan_tells_what_is_wrong_with_the_question(
+    loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match="nothing"):
+        loader.scan_parquet(f"{tmp_path}/huge-dataset", lambda rows: rows.select("nothing"))
+    with pytest.raises(DataError, match="no file has the column 'nothing'"):
+        loader.scan_parquet(f"{tmp_path}/huge-dataset", lambda rows: rows, columns=["nothing"])
+
+
 def test_scan_names_damaged_files(loader: DaskDataLoader, frame: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "huge-dataset/2.parquet"
     data = path.read_bytes()

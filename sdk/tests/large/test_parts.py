@@ -12,8 +12,10 @@ import pytest
 from pyarrow import parquet
 
 from automl import AutoML
+from automl.encoder import Encoder
 from automl.large.batches import open_batches
 from automl.large.parts import find_files, open_parts
+from automl.schema import describe
 from automl.table import open_table
 from automl_core import DataError
 from automl_core.settings import Settings
@@ -113,6 +115,20 @@ def test_row_groups_are_parts_that_cross_processes(tmp_path: Path) -> None:
     tables = [table for part in parts for table in part.tables(700)]
     assert max(table.num_rows for table in tables) == 700
     assert pa.concat_tables(tables)["n"].to_pylist() == [*range(10_000)]
+
+
+def test_coded_text_is_the_same_text(tmp_path: Path) -> None:
+    towns = [{"town": ["x", None, "y", "x"]}, {"n": [1]}, {"town": [3, 4]}]
+    for number, columns in enumerate(towns):
+        parquet.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
+    parts = open_parts(find_files([str(tmp_path)]))
+    plain = pa.concat_tables([table for part in parts for table in part.tables(3)])
+    coded = [table for part in parts for table in part.with_coded(["town", "n"]).tables(3)]
+    assert [value for table in coded for value in table["town"].to_pylist()] == plain["town"].to_pylist()
+    assert [table["n"].type for table in coded] == [pa.int64()] * 4
+    assert pa.types.is_dictionary(coded[0]["town"].type)
+    encoder = Encoder.fit(plain, describe(plain))
+    np.testing.assert_array_equal(np.concatenate([encoder.encode(table) for table in coded]), encoder.encode(plain))
 
 
 def test_fit_of_text_in_folders_that_drift(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from automl_dask.cluster import Cluster
 from automl_dask.csv_source import arrow_types
 from automl_dask.parquet_source import SUFFIXES, conform, read_footers, unify
 from automl_dask.places import expand
-from automl_dask.scan import import_polars, scan
+from automl_dask.scan import Scan, import_polars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,8 @@ class DaskDataLoader:
         """Filter, derive and aggregate Parquet files with Polars on the workers, several times faster than data frames are.
 
         Each worker reads what `compute` asks for of a few files at a time; only what that returns comes back, group after
-        group in the order of the files. Files on object stores are fetched whole.
+        group in the order of the files. Files on object stores are fetched whole. Files of one schema are opened by the
+        workers alone; where they differ in what is asked for, all their footers are read first, and the scan begins again.
 
         Args:
             compute: takes a `polars.LazyFrame` of some of the rows and returns one.
@@ -126,11 +127,17 @@ class DaskDataLoader:
             DataError: there is no such file, one is bad, or their columns do not fit together.
             ComponentUnavailable: Polars is not installed.
         """
-        import_polars()
+        pl = import_polars()
         system, found = expand(path, SUFFIXES, self._options)
+        scan = Scan(self.client, compute, combine, self._options)
+        try:
+            (first, *_), _ = read_footers(system, found[:1])
+            return scan.of_equal([system.unstrip_protocol(one) for one in found], first.schema, columns)
+        except (DataError, pl.exceptions.PolarsError) as error:
+            # Only all footers tell which file is bad, and what files that differ have in common.
+            log.debug("files are looked at one by one: %s", error)
         footers, _ = read_footers(system, found, bad_files=bad_files)
-        files = [system.unstrip_protocol(footer.path) for footer in footers]
-        return scan(self.client, footers, files, unify(footers, columns), compute, combine, self._options)
+        return scan.of_any(footers, [system.unstrip_protocol(footer.path) for footer in footers], columns)
 
     def load_csv(
         self, path: Any, *, dtypes: Mapping[str, Any] | None = None, blocksize: str | int | None = "64MB",

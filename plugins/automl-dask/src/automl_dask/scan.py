@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from automl_core import ComponentUnavailable, DataError
-from automl_dask.parquet_source import Footer
+from automl_dask.parquet_source import Footer, unify
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,27 +20,55 @@ if TYPE_CHECKING:
 
     Compute = Callable[[pl.LazyFrame], pl.LazyFrame]
 
-__all__ = ["scan"]
+__all__ = ["Scan", "import_polars"]
 
 GROUPS = 4  # of files for each thread of the cluster: few enough for the scheduler, enough to even out
+LOCAL = "file://"
 
 
-def scan(
-    client: Client,
-    footers: Sequence[Footer],
-    files: Sequence[str],
-    schema: pa.Schema,
-    compute: Compute,
-    combine: Compute | None,
-    options: dict[str, Any],
-) -> pa.Table:
-    """See `DaskDataLoader.scan_parquet`; `files` are the footers' paths or URIs."""
-    pl = import_polars()
-    groups = _group(footers, files, GROUPS * max(1, sum(client.nthreads().values())))
-    futures = client.map(_scan_group, groups, schema=schema, compute=compute, options=options, pure=False)
-    parts = [pl.from_arrow(table) for table in client.gather(futures)]
-    whole = pl.concat(parts, how="vertical_relaxed")
-    return whole.to_arrow() if combine is None else combine(whole.lazy()).collect().to_arrow()
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One question to Parquet files; see `DaskDataLoader.scan_parquet` for `compute` and `combine`.
+
+    Attributes:
+        options: for fsspec.
+    """
+
+    client: Client
+    compute: Compute
+    combine: Compute | None
+    options: Mapping[str, Any]
+
+    def of_equal(self, files: Sequence[str], schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
+        """Scan paths or URIs of files that all have the same schema; no other footer is read before workers begin.
+
+        Raises:
+            DataError: a file cannot be read, as far as that was noticed.
+            polars.exceptions.PolarsError: the files differ in what `compute` asks for, or it asks for what is not there.
+        """
+        size = max(1, -(-len(files) // self._groups))
+        groups = [files[start : start + size] for start in range(0, len(files), size)]
+        return self._gather(_scan_equal, groups, schema, columns=columns)
+
+    def of_any(self, footers: Sequence[Footer], files: Sequence[str], columns: Sequence[str] | None) -> pa.Table:
+        """Scan paths or URIs of files by their footers, each file brought to the schema of all.
+
+        Raises:
+            DataError: a file cannot be read, or their columns do not fit together.
+        """
+        return self._gather(_scan_any, _group(footers, files, self._groups), unify(footers, columns))
+
+    @property
+    def _groups(self) -> int:
+        return GROUPS * max(1, sum(int(threads) for threads in self.client.nthreads().values()))
+
+    def _gather(self, fn: Any, groups: Sequence[Sequence[str]], schema: pa.Schema, **told: Any) -> pa.Table:
+        pl, compute = import_polars(), cloudpickle.dumps(self.compute, protocol=5)
+        told |= {"schema": schema, "compute": compute, "options": self.options}
+        futures = self.client.map(fn, groups, **told, pure=False)
+        parts = [pl.from_arrow(table) for table in self.client.gather(futures)]
+        whole = pl.concat(parts, how="vertical_relaxed")
+        return whole.to_arrow() if self.combine is None else self.combine(whole.lazy()).collect().to_arrow()
 
 
 def import_polars() -> Any:
@@ -61,23 +93,53 @@ def _group(footers: Sequence[Footer], files: Sequence[str], count: int) -> list[
     return groups
 
 
-def _scan_group(files: list[str], *, schema: pa.Schema, compute: Compute, options: dict[str, Any]) -> pa.Table:
+def _scan_equal(
+    files: Sequence[str],
+    *,
+    schema: pa.Schema,
+    columns: Sequence[str] | None,
+    compute: bytes,
+    options: Mapping[str, Any],
+) -> pa.Table:
+    pl, wanted = _prepare(schema)
+    if all(file.startswith(LOCAL) for file in files):
+        # In one scan Polars reads ahead from file to file; where one differs from the schema, it raises.
+        paths = [file.removeprefix(LOCAL) for file in files]
+        rows = pl.scan_parquet(paths, schema=wanted, glob=False, hive_partitioning=False)
+    else:
+        frames = [_open(pl, file, options) for file in files]
+        if any(frame.collect_schema() != wanted for frame in frames):
+            raise pl.exceptions.SchemaError("the files differ in their columns")
+        rows = pl.concat(frames)
+    return _compute(pl, files, rows if columns is None else rows.select(columns), compute)
+
+
+def _scan_any(files: Sequence[str], *, schema: pa.Schema, compute: bytes, options: Mapping[str, Any]) -> pa.Table:
+    pl, wanted = _prepare(schema)
+    return _compute(pl, files, pl.concat([_conform(pl, _open(pl, file, options), wanted) for file in files]), compute)
+
+
+def _prepare(schema: pa.Schema) -> tuple[Any, Any]:
+    """Return Polars, and the schema in its words."""
     from distributed import get_worker
 
     # Each worker computes with its own share of the machine; Polars looks at this once, when it is loaded.
     os.environ.setdefault("POLARS_MAX_THREADS", str(get_worker().state.nthreads))
     pl = import_polars()
-    wanted = pl.from_arrow(schema.empty_table()).schema
-    frames = [_conform(pl, _open(pl, file, options), wanted) for file in files]
+    return pl, pl.from_arrow(schema.empty_table()).schema
+
+
+def _compute(pl: Any, files: Sequence[str], rows: pl.LazyFrame, compute: bytes) -> pa.Table:
     try:
-        return compute(pl.concat(frames)).collect(engine="streaming").to_arrow()
+        # Unpickled here, as what a function refers to may load Polars.
+        return pickle.loads(compute)(rows).collect(engine="streaming").to_arrow()  # noqa: S301 - from our own driver
     except (pl.exceptions.ComputeError, OSError) as error:
         raise DataError(f"a file of {files[0]!r} to {files[-1]!r} cannot be read: {_line(error)}") from error
 
 
-def _open(pl: Any, file: str, options: dict[str, Any]) -> pl.LazyFrame:
-    if file.startswith("file://"):
-        return pl.scan_parquet(file.removeprefix("file://"), glob=False)
+def _open(pl: Any, file: str, options: Mapping[str, Any]) -> pl.LazyFrame:
+    if file.startswith(LOCAL):
+        return pl.scan_parquet(file.removeprefix(LOCAL), glob=False, hive_partitioning=False)
     from automl_dask.places import open_place
 
     system, path = open_place(file, options)

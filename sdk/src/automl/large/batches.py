@@ -50,6 +50,10 @@ class Batches(Protocol):
         """
         ...
 
+    def coded(self, names: Sequence[str]) -> Batches:
+        """Return the same table, whose columns of text of these names may come as dictionaries."""
+        ...
+
 
 @runtime_checkable
 class Piece(Protocol):
@@ -126,6 +130,11 @@ class _FileBatches:
             start += count
         return found
 
+    def coded(self, names: Sequence[str]) -> Batches:
+        said = _FileBatches([part.with_coded(names) for part in self.parts], self.limit)
+        said._counts = self._counts
+        return said
+
 
 @dataclass(frozen=True, slots=True)
 class _FilePiece:
@@ -147,6 +156,9 @@ class _DaskBatches:
     def pieces(self, rows: int) -> list[tuple[Piece, int]]:
         starts = list(accumulate(self._counts, initial=0))
         return [(_DaskPiece(self._frame.partitions[i]), starts[i]) for i, count in enumerate(self._counts) if count]
+
+    def coded(self, names: Sequence[str]) -> Batches:
+        return self  # Dask decides what its columns are
 
     def _compute(self, number: int) -> Any:
         try:

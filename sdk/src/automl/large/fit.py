@@ -94,6 +94,7 @@ def finish_large(
     Where groups or time order the rows, the sample is all that is learned from, and no row is held out.
     """
     model, threads = engine.model_, plugins.threads
+    survey.batches = survey.batches.coded(prepared.encoder.categories)
     metric = resolve_metric(engine.metric, model.task)
     if not (survey.complete or _ordered(given)):
         learners = plugins.build_all("learner", plugins.settings.learners)

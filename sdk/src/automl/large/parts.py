@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +49,7 @@ class Part:
         schema: of all parts together; rows, nbytes: how many there are, and what they take in memory, at least. Of text and
             Arrow files both are guesses.
         groups: row groups of Parquet; None stands for the whole file.
+        coded: columns of text that may come as dictionaries: a file that has them so is read faster.
     """
 
     found: Found
@@ -57,6 +58,7 @@ class Part:
     nbytes: int
     types: dict[str, pa.DataType]
     groups: tuple[int, ...] | None = None
+    coded: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -72,11 +74,16 @@ class Part:
         try:
             for batch in reader(self, most):
                 for start in range(0, batch.num_rows, most):
-                    yield _conform(batch.slice(start, most), self.found.folders, self.schema)
+                    yield _conform(batch.slice(start, most), self)
         except AutoMLError:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damage(self.name, error) from error
+
+    def with_coded(self, names: Iterable[str]) -> Part:
+        """Return the part with those of these columns coded that it has as text."""
+        text = {field.name for field in self.schema if pa.types.is_string(field.type)}
+        return replace(self, coded=frozenset(text.intersection(names)))
 
     def cut(self, rows: int) -> Iterator[Part]:
         """Yield parts of about as many rows, as far as row groups can be told apart."""
@@ -213,17 +220,18 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _conform(batch: pa.RecordBatch, folders: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
+def _conform(batch: pa.RecordBatch, part: Part) -> pa.Table:
+    columns, folders = [], part.found.folders
+    for field in part.schema:
         if field.name in batch.schema.names:
             column = batch[field.name]
-            columns.append(column if column.type.equals(field.type) else _cast(column, field.type))
+            kind = _plain(column.type) if field.name in part.coded else column.type
+            columns.append(column if kind.equals(field.type) else _cast(column, field.type))
         elif field.name in folders.column_names:
             columns.append(pa.repeat(folders[field.name][0].cast(field.type), batch.num_rows))
         else:
             columns.append(pa.nulls(batch.num_rows, field.type))
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, names=part.schema.names)
 
 
 def _cast(column: Any, kind: pa.DataType) -> Any:
@@ -256,8 +264,11 @@ def _seekable(file: File) -> Any:
 def _parquet_batches(part: Part, most: int) -> Iterator[pa.RecordBatch]:
     from pyarrow import parquet
 
-    with _seekable(part.found.file) as source, parquet.ParquetFile(source, pre_buffer=False) as opened:
-        yield from opened.iter_batches(batch_size=most, row_groups=part.groups, use_threads=False)
+    with _seekable(part.found.file) as source:
+        about = parquet.read_metadata(source)
+        coded = sorted(part.coded.intersection(about.schema.column(i).path for i in range(about.num_columns)))
+        with parquet.ParquetFile(source, metadata=about, pre_buffer=False, read_dictionary=coded) as opened:
+            yield from opened.iter_batches(batch_size=most, row_groups=part.groups)
 
 
 def _arrow_schema(file: File) -> pa.Schema:

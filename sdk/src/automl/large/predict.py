@@ -124,7 +124,8 @@ def predict_files(
     _check_columns(model, opened[0], keep)
     for said in bad:
         log.warning("left out: %s", said)
-    parts = [part for whole in opened for part in whole.cut(PART_ROWS)]
+    coded = set(model.encoder.categories).difference(keep)
+    parts = [part.with_coded(coded) for whole in opened for part in whole.cut(PART_ROWS)]
     run = _identify(model, files, [proba, list(keep), bad_files])
     storage = storage_at(os.fspath(out), plugins)
     with _folder(os.fspath(out).rstrip("/"), storage, run) as (folder, record):
