@@ -121,6 +121,34 @@ def test_trial_of_a_killed_worker_runs_again(cluster: Cluster, tmp_path: Path) -
     assert evaluate.count()[0] == 3 + STEPS
 
 
+class DiesLate(Steps):
+    """Dies when all is sent, before Ray Tune has the last report."""
+
+    def __call__(self, trial: Trial) -> Iterator[tuple[str, float]]:
+        from ray import tune
+
+        told, marker = tune.report, self.path.with_name("died")
+
+        def report(metrics: dict[str, float]) -> None:
+            if metrics["step"] == STEPS and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            told(metrics)
+
+        tune.report = report
+        return super().__call__(trial)
+
+
+def test_trial_that_was_sent_home_is_not_evaluated_again(cluster: Cluster, tmp_path: Path) -> None:
+    evaluate = DiesLate(tmp_path)
+    driven = drive(evaluate, trials=2, first=2, scheduler="fifo")
+    assert (tmp_path / "died").exists()
+    assert [(trial.id, trial.state, state) for trial, state in driven] == [
+        (number, TrialState.COMPLETE, f"{number} after {STEPS}") for number in range(2)
+    ]
+    assert evaluate.count() == {0: STEPS, 1: STEPS}
+
+
 def test_trial_that_kills_its_worker_each_time_fails_alone(cluster: Cluster, tmp_path: Path) -> None:
     driven = drive(DiesAlways(tmp_path), trials=2, first=2, scheduler="fifo", max_failures=1)
     states = {trial.id: (trial.state, str(trial.error)) for trial, _ in driven}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 __all__ = ["Box"]
 
@@ -15,12 +16,20 @@ class Box:
 
     def __init__(self) -> None:
         self._items: list[bytes] = []
+        self._reports: dict[int, dict[str, Any]] = {}
         self._filled = asyncio.Event()
         self._stopped = False
 
-    async def put(self, item: bytes) -> None:
+    async def put(self, item: bytes, trial: int = -1, report: dict[str, Any] | None = None) -> None:
+        """Keep an item, and what a trial that ended with it reports to Tune."""
         self._items.append(item)
         self._filled.set()
+        if report is not None:
+            self._reports[trial] = report
+
+    async def report(self, trial: int) -> dict[str, Any] | None:
+        """Return the last report of a trial that ended: its worker may die before Tune has it."""
+        return self._reports.get(trial)
 
     async def take(self, seconds: float) -> list[bytes]:
         """Return all there is, or wait for the first."""

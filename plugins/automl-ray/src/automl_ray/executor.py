@@ -169,9 +169,11 @@ class RayExecutor(Executor):
                     return
                 # What Ray could not even start or send back has its own cause, as a function that cannot be pickled.
                 error = getattr(raised, "cause", None) or raised
-        self._finish(task, result, error)
+        with self._lock:
+            self._running.discard(task)
         if not self._closed:
-            self._start_waiting()
+            self._start_waiting()  # before those who wait for this one take the processor
+        self._finish(task, result, error)
 
     def _again(self, task: _Task, error: BaseException) -> bool:
         """Put a call first in the queue whose worker was lost, as often as it may be run again."""

@@ -208,9 +208,11 @@ class _Run:
         self._heard = time.monotonic()
         yielded: set[int] = set()
         for trial, state in self._arrivals():
+            if trial.id in yielded:  # a worker may die after it sent its result, and the trial run again
+                continue
             if trial.state == TrialState.RUNNING:
                 self.lost.append(trial)
-            elif trial.id not in yielded:  # a worker may die after it sent its result, and the trial run again
+            else:
                 yielded.add(trial.id)
                 yield trial, state
         if self.error is not None:

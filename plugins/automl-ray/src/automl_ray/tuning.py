@@ -31,8 +31,8 @@ REASON = 500  # characters
 LOOK = 0.5  # seconds between two looks whether to stop
 
 
-def send(box: Any, trial: Trial, state: Any = None) -> None:
-    ray.get(box.put.remote(pack((trial, state))))
+def send(box: Any, trial: Trial, state: Any = None, report: dict[str, Any] | None = None) -> None:
+    ray.get(box.put.remote(pack((trial, state)), trial.id, report))
 
 
 class Suggestions(Searcher):
@@ -155,7 +155,14 @@ def make_trainable(evaluate: Shared[Evaluate], box: Any, steps: int) -> Callable
 
 
 def run_trial(config: dict[str, Any], evaluate: Shared[Evaluate], box: Any, steps: int) -> None:
-    """Evaluate a trial step by step; what came of it goes home before the last report ends it."""
+    """Evaluate a trial step by step; what came of it goes home before the last report ends it.
+
+    Tune runs a trial again whose worker dies between the two; then nothing is left but to report it.
+    """
+    report = ray.get(box.report.remote(config["id"]))
+    if report is not None:
+        tune.report(report)
+        return
     seconds = 0.0
     trial = Trial(config["id"], config["learner"], config["params"])
     results: Iterator[tuple[Any, float]] | None = None
@@ -170,11 +177,13 @@ def run_trial(config: dict[str, Any], evaluate: Shared[Evaluate], box: Any, step
                 raise  # Tune runs it again elsewhere
             seconds += time.monotonic() - started
             failed = trial.with_result(TrialState.FAILED, error=f"{type(error).__name__}: {error}", seconds=seconds)
-            send(box, failed)
+            report = {"loss": math.nan, "step": 0}
+            send(box, failed, report=report)
             # Raising it would start the trial again, as if its worker had died.
-            tune.report({"loss": math.nan, "step": 0})
+            tune.report(report)
             return
         seconds += time.monotonic() - started
+        report = {"loss": loss if math.isfinite(loss) else math.nan, "step": step, "seconds": seconds}
         if step == steps:
-            send(box, trial.with_result(TrialState.COMPLETE, loss=loss, seconds=seconds), state)
-        tune.report({"loss": loss if math.isfinite(loss) else math.nan, "step": step, "seconds": seconds})
+            send(box, trial.with_result(TrialState.COMPLETE, loss=loss, seconds=seconds), state, report)
+        tune.report(report)
