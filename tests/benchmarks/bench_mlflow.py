@@ -39,7 +39,7 @@ from sklearn.datasets import load_breast_cancer
 from automl import AutoML
 from automl_core.settings import load_settings
 trackers, trials, directory = sys.argv[1].split(",") if sys.argv[1] else (), int(sys.argv[2]), sys.argv[3]
-mlflow = {"flush_seconds": 600, **({"tracking_uri": sys.argv[5]} if sys.argv[5] else {})}
+mlflow = {"tracking_uri": sys.argv[5]} if sys.argv[5] else {}
 settings = load_settings(
     trackers=tuple(trackers), executor="threads", search="random", storage="memory", learners=("lightgbm",),
     directory=directory, plugins={"mlflow": mlflow},

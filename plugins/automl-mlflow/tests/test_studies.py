@@ -147,6 +147,24 @@ def test_losses_by_trial_are_whole_where_another_process_sends_the_rest(
     assert points(tracker, parent, "best_loss") == [(0, 0.5), (1, 0.5)]
 
 
+@pytest.mark.parametrize(("seconds", "sent"), [(10.0, [3, 3, 44]), (0.0, [50, 0, 0])])
+def test_while_a_study_runs_what_its_end_has_time_for_is_put_off(
+    directory: Path, seconds: float, sent: list[int]
+) -> None:
+    config = MLflowConfig.model_validate({"offline": True, "flush_seconds": seconds})
+    tracker = MLflowTracker(config, directory=directory)
+    tracker.start(STUDY)
+    for number in range(49):
+        tracker.log(trial(number))
+    sender = Sender(tracker._opened(), tracker.connection)
+    sender._quickest = 0.01  # as if a trial had been sent so quickly once: all of them are a moment's work, wherever it runs
+    assert [sender.send(whole=False), sender.send(whole=False), sender.send()] == sent
+    (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
+    assert sorted(children(tracker, parent)) == list(range(49))
+    assert [step for step, _ in points(tracker, parent, "loss")] == list(range(49))
+    tracker.close()
+
+
 def test_scores_of_the_leaderboard_are_logged_by_trial(tracker: MLflowTracker, tmp_path: Path) -> None:
     rows = [("ensemble", 0.95, 0.05), ("linear#2", 0.9, 0.1), ("linear#0", 0.8, 0.2), ("linear#1", None, None)]
     board = [{"name": name, "score": score, "loss": loss} for name, score, loss in rows]

@@ -6,6 +6,7 @@ import json
 import logging
 import posixpath
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender", "flush"]
 
+PUT_OFF, SHARE = 2.5, 0.25  # seconds, and at most this share of what the end waits: the report takes most of the rest
+STEADY = 3  # records that are sent at each look, whatever may wait
+USUAL = 0.03  # seconds of a trial, as long as none was sent
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.FAILED: "FAILED", TrialState.PRUNED: "KILLED"}
 log = logging.getLogger("automl.mlflow")
 
@@ -45,21 +49,34 @@ class Sender:
         self._curve = Curve()
         self._metric = self._experiment = ""
         self._model: Path | None = None
+        self._quickest = 0.0  # seconds of a trial
 
     @property
     def client(self) -> MlflowClient:
         return self.connection.client
 
-    def send(self) -> int:
-        """Send what there is, and return how many records that were."""
+    def send(self, *, whole: bool = True) -> int:
+        """Send what there is, and return how many records that were.
+
+        Args:
+            whole: False puts off what can be sent in a moment at the end, or in a part of what that waits: while the study
+                runs, MLflow, on the same machine, takes its trials' time.
+        """
         count = 0
         self._waiting.extend(self.spool.new())
-        while self._waiting:
+        moment = min(PUT_OFF, SHARE * self.connection.config.flush_seconds)
+        room = int(moment / (self._quickest or USUAL))
+        left = 0 if whole else min(room, max(len(self._waiting) - STEADY, 0))
+        while len(self._waiting) > left:
             line = self._waiting[0]
             if line.number in self.spool.sent:
                 self._remember(line, self.spool.sent[line.number])
             else:
+                began = time.perf_counter()
                 run = self._send(line)
+                if line.kind == "trial":
+                    took = time.perf_counter() - began
+                    self._quickest = min(self._quickest or took, took)
                 self.spool.mark(line.number, run)
                 self._remember(line, run)
                 count += 1

@@ -59,7 +59,7 @@ class Upload:
         while not self._sender.ended:
             last = self._told(0)
             try:
-                self._send()
+                self._send(last)
             except Refused:
                 raise
             except ComponentUnavailable as error:
@@ -81,8 +81,8 @@ class Upload:
         self._last = self._last or bool(select([self._stop], [], [], seconds)[0])
         return self._last
 
-    def _send(self) -> None:
-        self._sender.send()
+    def _send(self, last: bool) -> None:
+        self._sender.send(whole=last)
         if not self._flushed:
             self._flushed = True
             flush(self.connection)
