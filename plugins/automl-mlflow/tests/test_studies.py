@@ -157,7 +157,8 @@ def test_while_a_study_runs_what_its_end_has_time_for_is_put_off(
     for number in range(49):
         tracker.log(trial(number))
     sender = Sender(tracker._opened(), tracker.connection)
-    sender._quickest = 0.01  # as if a trial had been sent so quickly once: all of them are a moment's work, wherever it runs
+    # As if a trial had been sent so quickly once: all of them are a moment's work, however busy the machine.
+    sender._quickest = 0.01
     assert [sender.send(whole=False), sender.send(whole=False), sender.send()] == sent
     (parent,) = runs_of(tracker, "tags.`automl.study` = 'a1b2'")
     assert sorted(children(tracker, parent)) == list(range(49))
