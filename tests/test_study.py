@@ -52,7 +52,7 @@ def test_a_learner_that_exits_the_process_ends_its_trial_alone(table, tmp_path, 
 def test_a_learner_that_hangs_does_not_hold_the_study(table, tmp_path, odd_learners):
     started = time.monotonic()
     engine = fit(table, tmp_path, ("odd.works", "odd.hangs"), time_limit=6.0, max_trials=None)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     assert engine.score(*table) > 0.9
 
 
@@ -77,7 +77,7 @@ def test_a_hung_fit_that_holds_the_only_place_does_not_keep_a_model_from_being_c
     options = {"max_trials": None, "n_jobs": 1, "executor": "threads", "predict_time_limit": 12.5}
     started = time.monotonic()
     engine = fit(table, tmp_path, ("lightgbm", "odd.hangs"), time_limit=6.0, **options)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     (shipped,) = [row for row in engine.leaderboard() if row["weight"] == 1.0 and row["learner"] != "ensemble"]
     assert 0 < shipped["rounds"] < 40
     assert engine.score(*table) > 0.8

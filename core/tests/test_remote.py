@@ -143,7 +143,7 @@ def test_trouble_that_stays_is_told_after_the_last_attempt() -> None:
     started = time.monotonic()
     with pytest.raises(ComponentUnavailable, match="the store of s3://bucket/key does not answer, asked 3 times"):
         ask(Moody(*[TimeoutError()] * 4), retries=2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_denial_is_told_at_once_with_the_hint() -> None:

@@ -71,7 +71,7 @@ def test_time_cuts_the_number_of_trees(learner: Learner) -> None:
     model = learner.fit(job(numbers(values, values.sum(axis=1)), "regression", seconds=0.5))
     assert model.rounds is not None
     assert 1 <= model.rounds < 150
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
 
 
 @pytest.mark.parametrize("learner", FORESTS, ids=name)

@@ -55,7 +55,7 @@ def test_fit_tells_a_machine_what_it_found(here: Path) -> None:
     assert (found["model"], found["task"], found["target"]) == ("model.automl", "binary", "y")
     assert found["metric"] == "roc_auc"
     assert 0.6 < found["holdout_score"] <= 1
-    assert found["seconds"] < 16
+    assert found["seconds"] < 60
 
 
 def test_fit_writes_a_report_of_the_held_out_rows(here: Path) -> None:
