@@ -117,6 +117,9 @@ def _read_study_with_the_client_of_mlflow(server: Server, automl: AutoML) -> Non
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
     losses = {row["loss"] for row in automl.leaderboard() if row["name"] != "ensemble"}
     assert {run.data.metrics["loss"] for run in children} == losses
+    for run in children:
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, "fold_loss")]
+        assert sorted(steps) == list(range(automl.study_.folds))
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"leaderboard.csv", "leaderboard.json", "model", "plots", "report.html"}
     page = Path(client.download_artifacts(parent.info.run_id, "report.html", ".")).read_text()

@@ -18,7 +18,8 @@ scalars = (
     | st.text()
 )
 STUDY = Study("s", "binary", "auc", 10, 2, 0, 5, classes=("no", "yes"), learners=("a", "b"), settings={"x": [1, "y"]})
-RECORDS = [STUDY, Trial(3, "a", {"x": 1}, state=TrialState.PRUNED, loss=0.5), Fold(1, 2, None, 0.5), Event("e", 1.0)]
+TRIAL = Trial(3, "a", {"x": 1}, state=TrialState.PRUNED, loss=0.5, fold_losses=(0.25, None, 0.75))
+RECORDS = [STUDY, TRIAL, Fold(1, 2, None, 0.5), Event("e", 1.0)]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)

@@ -68,7 +68,8 @@ class Trial:
     """One configuration of one learner.
 
     `loss` is minimised, whatever the metric's own direction; None when there is none (running, failed).
-    `seconds` is wall clock over all folds. `origin` says who proposed it: "portfolio" or "search".
+    `seconds` is wall clock over all folds. `origin` says who proposed it: "portfolio" or "search". `fold_losses` holds
+    the loss of each fold alone, by its number: None where it has none, empty where it is not known.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Trial:
     error: str | None = None
     origin: str = "search"
     metrics: Mapping[str, float] = field(default_factory=dict)
+    fold_losses: tuple[float | None, ...] = ()
 
     def with_result(self, state: TrialState, **changes: Any) -> Trial:
         return replace(self, state=state, **changes)
@@ -123,7 +125,7 @@ def decode(line: bytes) -> Study | Trial | Fold | Event:
     kind = _RECORDS[body["record"]]
     known = {f.name: body[f.name] for f in fields(kind) if f.name in body}
     if kind is Trial:
-        known["state"] = TrialState(known["state"])
+        known["state"], known["fold_losses"] = TrialState(known["state"]), tuple(known.get("fold_losses", ()))
     if kind is Study:
         known["classes"], known["learners"] = tuple(known["classes"]), tuple(known["learners"])
     record: Study | Trial | Fold | Event = kind(**known)

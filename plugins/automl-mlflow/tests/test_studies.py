@@ -147,6 +147,12 @@ def test_losses_by_trial_are_whole_where_another_process_sends_the_rest(
     assert points(tracker, parent, "best_loss") == [(0, 0.5), (1, 0.5)]
 
 
+def test_losses_of_folds_are_logged_once_by_fold(tracker: MLflowTracker) -> None:
+    one = trial(0, fold_losses=(0.25, None, 0.75))
+    run = children(tracker, record(tracker, one, one))[0]
+    assert points(tracker, run, "fold_loss") == [(0, 0.25), (2, 0.75)]
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(10.0, [3, 3, 44]), (0.0, [50, 0, 0])])
 def test_while_a_study_runs_what_its_end_has_time_for_is_put_off(
     directory: Path, seconds: float, sent: list[int]

@@ -33,6 +33,7 @@ class Metric:
         needs: "number", "probability" (rows, classes), or "label" (class codes).
         tasks: where it makes sense.
         objective: what learners should minimise for it, in `Job.objective`'s words; empty for the usual.
+        foreign: whether it is the user's function or scorer, which may take long, or not take a few rows.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Metric:
     needs: str
     tasks: frozenset[str]
     objective: str = ""
+    foreign: bool = False
 
     def loss(self, target: NDArray[Any], prediction: NDArray[Any], weight: NDArray[Any] | None = None) -> float:
         """Return what the study minimises; `prediction` is numbers or probabilities, labels are taken here."""
@@ -102,6 +104,8 @@ def _steps(total: Any) -> Any:
 def average_precision(target: Any, probability: Any, weight: Any) -> float:
     from sklearn.metrics import average_precision_score
 
+    if not (target == 1).any():
+        return 0.0  # as scikit-learn says, with a warning
     return float(average_precision_score(target == 1, probability[:, 1], sample_weight=weight))
 
 
@@ -298,12 +302,12 @@ def _from_callable(metric: Any, task: str, name: str = "") -> Metric:
             return float(metric(_Answers(prediction), np.empty((len(target), 0)), target, **given))
 
         needs = "number" if task == REGRESSION else "probability"
-        return Metric(name, score, True, 0.0, needs, tasks)
+        return Metric(name, score, True, 0.0, needs, tasks, foreign=True)
 
     def plain(target: Any, prediction: Any, weight: Any) -> float:
         return float(metric(target, prediction))
 
-    return Metric(name, plain, True, 0.0, "number" if task == REGRESSION else "label", tasks)
+    return Metric(name, plain, True, 0.0, "number" if task == REGRESSION else "label", tasks, foreign=True)
 
 
 class _Answers:

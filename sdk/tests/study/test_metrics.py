@@ -42,6 +42,10 @@ def test_a_metric_equals_scikit_learns(name, truth, said, expected, weight):
     assert metric.to_score(metric.loss(truth, said, weight)) == pytest.approx(expected(weight), abs=1e-9)
 
 
+def test_average_precision_without_a_positive_is_none_of_it():
+    assert METRICS["average_precision"].loss(np.zeros(5), np.full((5, 2), 0.5)) == 1.0
+
+
 def test_multiclass_auc_equals_scikit_learns_one_versus_rest():
     expected = reference.roc_auc_score(CLASSES, MULTI, multi_class="ovr")
     assert 1 - METRICS["roc_auc"].loss(CLASSES, MULTI) == pytest.approx(expected)

@@ -6,13 +6,13 @@ import logging
 import math
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from automl_mlflow.curves import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from automl_mlflow.curves import Point
 
 __all__ = ["DATASET", "NAME", "log_all", "log_points", "milliseconds", "to_tags", "to_text"]
 
@@ -27,6 +27,7 @@ def log_all(
     *,
     params: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float | None] | None = None,
+    points: Sequence[Point] = (),
     tags: Mapping[str, Any] | None = None,
     time: float,
     step: int = 0,
@@ -34,13 +35,14 @@ def log_all(
     """Log as many requests as it takes, names and values cut; a tag names the metrics that are not finite.
 
     Args:
+        points: values of metrics at steps of their own.
         time: in seconds since the epoch.
     """
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Param, RunTag
 
     given = metrics or {}
-    at = milliseconds(time)
-    numbers = [Metric(_key(k), float(v), at, step) for k, v in given.items() if v is not None and math.isfinite(v)]
+    finite = [Point(name, float(v), time, step) for name, v in given.items() if v is not None and math.isfinite(v)]
+    numbers = _metrics([*finite, *points])
     odd = sorted(f"{k}={v}" for k, v in given.items() if v is not None and not math.isfinite(v))
     words = {(key := _key(name)): Param(key, to_text(value, PARAM)) for name, value in (params or {}).items()}
     marks = to_tags({**(tags or {}), **({"automl.not_finite": ", ".join(odd)} if odd else {})})
@@ -52,11 +54,15 @@ def log_all(
 
 def log_points(client: MlflowClient, run: str, points: Sequence[Point]) -> None:
     """Log values of metrics at steps of their own, as many in one request as it takes."""
-    from mlflow.entities import Metric
-
-    found = [Metric(_key(one.name), one.value, milliseconds(one.time), one.step) for one in points]
+    found = _metrics(points)
     for start in range(0, len(found), METRICS):
         client.log_batch(run, metrics=found[start : start + METRICS])
+
+
+def _metrics(points: Iterable[Point]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(_key(one.name), one.value, milliseconds(one.time), one.step) for one in points]
 
 
 def to_tags(tags: Mapping[str, Any]) -> dict[str, str]:

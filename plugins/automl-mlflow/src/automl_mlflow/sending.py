@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl_core import ComponentUnavailable, Study, Trial, TrialState, decode
 from automl_mlflow.connection import Refused
-from automl_mlflow.curves import LEADERBOARD, Curve, scores
+from automl_mlflow.curves import LEADERBOARD, Curve, Point, scores
 from automl_mlflow.flavour import MODEL_SUFFIX, write_model
 from automl_mlflow.limits import DATASET, NAME, log_all, log_points, milliseconds, to_tags, to_text
 from automl_mlflow.report import write_drawings, write_report
@@ -165,13 +165,15 @@ class Sender:
         }  # fmt: skip
         run = known or self._child(trial, line, outcome)
         numbers = {"loss": trial.loss, "seconds": trial.seconds, "rounds": trial.rounds, **trial.metrics}
-        # A parameter cannot be logged twice; a trial that is told of again has the same ones.
+        # A parameter cannot be logged twice; a trial that is told of again has the same ones, and the same folds.
         params = {} if known else {"learner": trial.learner, "seed": trial.seed, **trial.params}
+        folds = () if known else enumerate(trial.fold_losses)
+        points = [Point("fold_loss", loss, line.time, fold) for fold, loss in folds if loss is not None]
         # Tags that a run is made with cost MLflow nothing, those that are set later a sixth of the whole (measured).
         tags = outcome if known else {}
         # Of two values at one step within a millisecond, MLflow shows the greater one as the last.
         step = line.number if known else 0
-        log_all(self.client, run, params=params, metrics=numbers, tags=tags, time=line.time, step=step)
+        log_all(self.client, run, params=params, metrics=numbers, points=points, tags=tags, time=line.time, step=step)
         self.client.set_terminated(run, status=STATUS.get(trial.state, "RUNNING"), end_time=milliseconds(line.time))
         return run
 

@@ -16,7 +16,7 @@ from automl.metrics import Metric
 from automl.study.dialogue import Dialogue
 from automl.study.frame import Fitted, Frame, Order, common_rounds, fit_part, settle
 from automl.study.journal import trial_key, trial_seed
-from automl.study.members import ANCHOR_RANK, Member, Proposal, is_hopeless, refit_part, refit_seconds
+from automl.study.members import ANCHOR_RANK, Member, Proposal, fold_losses, is_hopeless, refit_part, refit_seconds
 from automl.study.plan import SMALL_ROWS
 from automl.study.views import BASE
 from automl_core import AutoMLError, Candidate, Executor, Learner, Search, Shared, Trial, TrialState
@@ -378,7 +378,8 @@ class Loop:
 
     def end(self, member: Member, state: TrialState, **changes: Any) -> None:
         member.waiting, member.ended = [], self.clock.elapsed
-        member.trial = member.trial.with_result(state, **({"seconds": member.seconds} | changes))
+        told = {"seconds": member.seconds, "fold_losses": fold_losses(member, self.frame, self.metric)}
+        member.trial = member.trial.with_result(state, **(told | changes))
         if member.trial.loss is not None:
             mine = self._best.setdefault(member.trial.learner, member)
             self._best[member.trial.learner] = min(mine, member, key=lambda one: (one.trial.loss, one.trial.id))

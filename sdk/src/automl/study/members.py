@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from automl.metrics import Metric
     from automl.study.frame import Fitted, Frame
     from automl.study.plan import Plan
     from automl.study.views import Recipe
 
-__all__ = ["ANCHOR_RANK", "Member", "Proposal", "is_hopeless", "refit_part", "refit_seconds", "train_share"]
+__all__ = [
+    "ANCHOR_RANK",
+    "Member",
+    "Proposal",
+    "fold_losses",
+    "is_hopeless",
+    "refit_part",
+    "refit_seconds",
+    "train_share",
+]
 
 ANCHOR_RANK = 10.0  # candidates below it belong in every ensemble and are not raced
 REFIT_DOUBT = 1.1  # times what a refit takes by its rows
@@ -98,6 +108,23 @@ def is_hopeless(member: Member, members: Sequence[Member], frame: Frame) -> bool
         return False
     difference = mine - theirs[0]
     return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
+
+
+def fold_losses(member: Member, frame: Frame, metric: Metric) -> tuple[float | None, ...]:
+    """Return the loss of each part alone, by its number; empty for a metric that may not take so few rows."""
+    if metric.foreign:
+        return ()
+    return tuple(_fold_loss(member.fits.get(part), frame, metric) for part in range(max(member.fits, default=-1) + 1))
+
+
+def _fold_loss(fit: Fitted | None, frame: Frame, metric: Metric) -> float | None:
+    if fit is None or fit.prediction is None:
+        return None
+    rows, weight = frame.splits[fit.part].valid, frame.data.weight
+    if weight is not None and not weight[rows].any():
+        return None
+    loss = metric.loss(frame.data.target[rows], fit.prediction, None if weight is None else weight[rows])
+    return loss if np.isfinite(loss) else None
 
 
 def _losses(target: NDArray[np.float64], fit: Fitted) -> NDArray[np.float64]:
