@@ -52,6 +52,26 @@ def test_sets_of_categories_cost_more_than_numbers() -> None:
     assert microseconds([cost_of_flat(sets)]) > 1.5 * microseconds([cost_of_flat(numbers)])
 
 
+def leveled(trees: int, depth: int, thresholds: int) -> Forest:
+    """Full trees, whose levels ask for one threshold each, or for as many by turns."""
+    size = (2 << depth) - 1
+    number = np.tile(np.arange(size), trees)
+    inner, begin = number < size // 2, np.repeat(np.arange(trees) * size, size)
+    child = np.where(inner, begin + 2 * number + 1, number - size // 2).astype(np.int32)
+    return replace(
+        forest(trees, leaves=1 << depth),
+        feature=np.where(inner, 0, -1).astype(np.int32), threshold=(number % thresholds).astype(np.float32),
+        left=child, right=np.where(inner, child + 1, 0).astype(np.int32), roots=(np.arange(trees) * size).astype(np.int32),
+    )  # fmt: skip
+
+
+def test_trees_that_ask_one_question_a_level_cost_less() -> None:
+    costs = [cost_of_flat(leveled(1000, depth, thresholds)) for depth, thresholds in ((4, 1), (6, 1), (6, 3))]
+    fewer, less, more = (microseconds([cost]) for cost in costs)
+    assert fewer < less < more / 1.5
+    assert cost_of_flat(leveled(1000, 6, 1)).lower_bytes == 1000 * 8 * (6 + 64)
+
+
 def test_no_trees_cost_nothing() -> None:
     assert microseconds([cost_of_flat(forest(0))]) == 0.0
 

@@ -13,7 +13,9 @@ from automl.predictor.kernel import COMPILED
 from automl_core import Additive
 
 if TYPE_CHECKING:
-    from automl_core import Flat, Network
+    from numpy.typing import NDArray
+
+    from automl_core import Flat, Forest, Network
 
 __all__ = ["CALL", "ROW_MICROSECONDS", "Cost", "cost_of_flat", "cost_of_network", "microseconds"]
 
@@ -21,6 +23,8 @@ ROW_MICROSECONDS = 12.0  # one row of sixteen columns before and after its trees
 LEVEL_MICROSECONDS = 0.0024  # of a tree whose nodes are in the cache
 SET_MICROSECONDS = 0.0045  # what a level takes more whose node is a set of categories
 OUTPUT_MICROSECONDS = 0.0005  # for each output that a tree adds to
+BITS_MICROSECONDS = 0.0065  # of a tree each of whose levels asks one question, whose answers are a leaf's number
+BIT_MICROSECONDS = 0.0012  # of each of its questions
 LINE_MICROSECONDS = 0.011  # 64 bytes of nodes or of values that are not in the cache
 UPPER_LEVELS, UPPER_BYTES = 7, 512  # which every row reads most of
 CACHED, FULL, LEAST_COLD = 3e6, 15e6, 0.1  # bytes that are in the cache, up to which none are, and what others push out
@@ -70,6 +74,12 @@ def cost_of_flat(flat: Flat) -> Cost:
     if isinstance(flat, Additive) or not len(flat.roots):
         return Cost(0.0)
     trees, width = len(flat.roots), flat.values.shape[1]
+    if (depths := _questions(flat)) is not None:
+        return Cost(
+            steps=trees * (BITS_MICROSECONDS + width * OUTPUT_MICROSECONDS) + float(depths.sum()) * BIT_MICROSECONDS,
+            lower=trees * (2 + width // 8),
+            lower_bytes=8.0 * float((depths + width * 2.0**depths).sum()),
+        )
     levels = math.log2(flat.feature.size / trees) + 1
     upper = min(levels, UPPER_LEVELS)
     splits = flat.category[flat.feature >= 0]
@@ -81,6 +91,24 @@ def cost_of_flat(flat: Flat) -> Cost:
         lower=trees * (levels - upper + width // 8),
         lower_bytes=8.0 * (flat.feature.size + flat.values.size),
     )
+
+
+def _questions(forest: Forest) -> NDArray[np.int64] | None:
+    """Return how many questions each tree asks where all nodes of a level ask the same; None where some do not."""
+    counts, alive, level = np.zeros(len(forest.roots), np.int64), np.arange(len(forest.roots)), forest.roots[:, None]
+    while level.size <= forest.feature.size:
+        inner = forest.feature[level] >= 0
+        if (inner != inner[:, :1]).any():
+            return None
+        alive, level = alive[inner[:, 0]], level[inner[:, 0]]
+        if not alive.size:
+            return counts
+        counts[alive] += 1
+        for asked in (forest.feature, forest.threshold, forest.category, forest.missing_left):
+            if (asked[level] != asked[level[:, :1]]).any():
+                return None
+        level = np.concatenate([forest.left[level], forest.right[level]], axis=1)
+    return None
 
 
 def cost_of_network(network: Network, *, derived: int) -> Cost:
