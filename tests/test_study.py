@@ -57,12 +57,13 @@ def test_a_learner_that_hangs_does_not_hold_the_study(table, tmp_path, odd_learn
 
 
 @pytest.mark.parametrize(
-    ("microseconds", "models"), [(None, 4), (24.0, 2), (0.1, 1)]
+    ("microseconds", "models"), [(None, 4), (24.0, 2), (13.0, 1), (0.1, 1)]
 )  # 12 of them before and after trees
-def test_a_limit_of_prediction_time_thins_the_folds_models(table, tmp_path, microseconds, models):
+def test_a_limit_of_prediction_time_thins_the_folds_models(table, tmp_path, caplog, microseconds, models):
     options = {"max_trials": 1, "folds": 4, "predict_time_limit": microseconds}
     engine = fit(table, tmp_path, ("sklearn.extra_trees",), **options)
     assert len(engine.outcome_.shipment.parts) == models
+    assert ("no model that was fitted is fast enough" in caplog.text) == (models == 1)
     assert engine.score(*table) > 0.9
 
 

@@ -20,7 +20,7 @@ from automl.study.ensemble import Ensemble, choose_weights
 from automl.study.frame import WHOLE, Fitted, Order, fit_part, settle
 from automl.study.members import refit_seconds, train_share
 from automl.study.views import View, to_base
-from automl_core import REGRESSION, Additive, Exports, Flat, Forest, Network, Staged, TrialState
+from automl_core import REGRESSION, Additive, Exports, Flat, Forest, Network, TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,6 +161,11 @@ def _thin(
         worst = max(zip(chosen, costs, strict=True), key=lambda item: microseconds([item[1]]) / item[0][1])[0][0]
         if len(chosen) > 1 or _rounds_within(worst, limit, flats, refit):
             return worst
+        if not kept:
+            log.warning(
+                "a row is estimated to take %.0f us of the %.0f us it may: no model that was fitted is fast enough",
+                ROW_MICROSECONDS + microseconds(costs, more), limit,
+            )  # fmt: skip
     if parts * each > seconds:
         kept = min(kept, 1 + int(seconds / each))
     for member, _ in chosen:
@@ -174,7 +179,7 @@ def _rounds_within(member: Member, limit: float | None, flats: Flats, refit: flo
     cost = microseconds([flats.cost(first)], 1 / (refit or 1.0))
     if limit is None or cost <= limit - ROW_MICROSECONDS or first.model.rounds is None:
         return None
-    if not all(isinstance(fit.model, Staged) for fit in member.fits.values()):
+    if any(fit.curve is None for fit in member.fits.values()):
         return None
     return int(first.model.rounds * (limit - ROW_MICROSECONDS) / cost) if limit > ROW_MICROSECONDS else 0
 

@@ -139,6 +139,13 @@ class Fitted:
     def curve(self) -> Sequence[float] | None:
         return self.model.curve if isinstance(self.model, Staged) and self.model.curve else None
 
+    def cut(self, rounds: int | None = None) -> Model:
+        """Return the model as it was after `rounds` rounds, or after all; as it is where nothing tells what they are."""
+        if not isinstance(self.model, Staged) or not self.model.curve:
+            return self.model
+        fitted = len(self.model.curve)
+        return self.model.cut(fitted if rounds is None else min(rounds, fitted))
+
 
 def fit_part(shared: Shared[Frame], order: Order) -> Fitted:
     """Fit one part of a trial and predict its validation rows; runs in a worker.
@@ -223,9 +230,7 @@ def settle(shared: Shared[Frame], fits: Sequence[Fitted], order: Order, rounds: 
     frame = shared.get()
     settled = []
     for fit in fits:
-        model = fit.model
-        if isinstance(model, Staged):
-            model = model.cut(min(rounds, len(model.curve)))
+        model = fit.cut(rounds)
         if model.rounds == fit.model.rounds:
             settled.append(fit)
             continue

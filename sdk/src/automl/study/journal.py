@@ -30,7 +30,6 @@ from automl_core import (
     Learner,
     Network,
     Portable,
-    Staged,
     Storage,
     Study,
     Trial,
@@ -190,7 +189,7 @@ class Journal:
         if self._broken or fitted.base or not has_form:
             return fitted
         arrays: dict[str, Any] = {}
-        whole = _uncut(fitted)
+        whole = replace(fitted, model=fitted.cut())
         flat = flatten(whole, columns)
         rounds = len(fitted.curve or ())
         if isinstance(flat, Forest) and rounds and len(flat.roots) % rounds:
@@ -239,11 +238,6 @@ class Journal:
             self._broken = True
             log.warning("the journal cannot be written, so this study cannot be resumed: %s", error)
             return None
-
-
-def _uncut(fitted: Fitted) -> Fitted:
-    model = fitted.model
-    return replace(fitted, model=model.cut(len(model.curve))) if isinstance(model, Staged) else fitted
 
 
 def _born(pid: int) -> str | None:
