@@ -38,6 +38,46 @@ def test_predictions_follow_a_monotone_column(tmp_path, task: str, sign: int) ->
         assert (sign * np.diff(said) >= -1e-9).all()
 
 
+@pytest.mark.parametrize("metric", ["mae", "pinball:0.9"])
+def test_medians_and_quantiles_follow_a_monotone_column(tmp_path, metric: str) -> None:
+    data, y = wavy(600)
+    learners = ("lightgbm", "xgboost", "catboost", "sklearn.hist_gradient_boosting")
+    automl = fit(tmp_path, data, y, monotone={"x": 1}, learners=learners, metric=metric, max_trials=4)
+    said = automl.predict({"x": np.linspace(-3, 3, 200), "z": np.zeros(200), "kind": ["a"] * 200})
+    assert said[-1] > said[0]
+    assert (np.diff(said) >= -1e-9).all()
+    refused = {row["learner"] for row in automl.leaderboard() if row["state"] == "failed"}
+    assert bool(refused) == (metric != "mae")
+    assert "catboost" not in refused
+
+
+def test_a_student_keeps_what_was_promised_of_its_teacher(tmp_path) -> None:
+    data, y = wavy(300)
+    teacher = fit(tmp_path / "teacher", data, y, monotone={"x": 1}, max_trials=1)
+    settings = load_settings(directory=str(tmp_path / "student"), learners=("lightgbm",))
+    student = teacher.model_.distill(data, y, time_limit=None, max_trials=1, n_jobs=1, folds=2, settings=settings)
+    assert student.model_.info["origin"]["arguments"]["monotone"] == {"x": 1}
+    said = student.predict({"x": np.linspace(-3, 3, 200), "z": np.zeros(200), "kind": ["a"] * 200})
+    assert (np.diff(said) >= -1e-9).all()
+
+
+def test_rows_of_weight_zero_are_as_good_as_absent(tmp_path) -> None:
+    data, y = wavy(60)
+    weight = np.where(np.arange(60) < 20, 0.0, np.random.default_rng(0).uniform(0.5, 2, 60))
+    weighed = AutoML(time_limit=None, n_jobs=1, max_trials=3, settings=load_settings(directory=str(tmp_path / "zero")))
+    absent = weighed.like(settings=load_settings(directory=str(tmp_path / "absent")))
+    weighed.fit(data, y, sample_weight=weight)
+    absent.fit({name: column[20:] for name, column in data.items()}, y[20:], sample_weight=weight[20:])
+    assert (weighed.predict(data) == absent.predict(data)).all()
+
+
+@pytest.mark.parametrize(("weight", "words"), [(0.0, "zero in every row"), (-1.0, "not negative"), ("much", "numbers")])
+def test_weights_that_mean_nothing_are_refused(tmp_path, weight: Any, words: str) -> None:
+    data, y = wavy(60)
+    with pytest.raises(DataError, match=words):
+        AutoML(max_trials=1, settings=load_settings(directory=str(tmp_path))).fit(data, y, sample_weight=[weight] * 60)
+
+
 @pytest.mark.parametrize(
     ("monotone", "words"),
     [

@@ -58,6 +58,14 @@ def test_a_student_says_what_its_teacher_says(tmp_path, teachers: Mapping[str, A
     assert list(student.classes_) == list(teacher.classes_)
 
 
+def test_a_student_learns_of_hundreds_of_classes_of_which_each_is_unlikely(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    data, y = {"x": rng.normal(size=450)}, np.repeat([f"c{i:03}" for i in range(150)], 3)
+    teacher = AutoML(**options(tmp_path / "teacher")).fit(data, y)
+    assert teacher.predict_proba(data).max(axis=1).min() < 0.01
+    assert len(teacher.distill(data, y, **options(tmp_path / "student")).classes_) > 50
+
+
 def test_a_student_keeps_to_its_limit_of_time_a_row(tmp_path, teachers: Mapping[str, AutoML]) -> None:
     data, y = rows(300, "regression")
     trees = [

@@ -60,12 +60,13 @@ def distill(
         raise DataError(f"the model predicts a quantile ({model.metric}): fit a fast one with quality='fast' instead.")
     if given := sorted({"metric", "task"} & set(arguments)):
         raise SettingsError(f"{given[0]}: a student has none of its own, it learns to say what its teacher says.")
+    asked = model.info.get("origin", {}).get("arguments", {})  # what was promised of the teacher holds on
     student = AutoML(
         task=model.task,
         metric="log_loss" if len(model.classes_) else "rmse",
         predict_time_limit=predict_time_limit,
         quality=quality,
-        **arguments,
+        **{"monotone": asked.get("monotone"), **arguments},
     )
     table = student.opened(data)
     table = open_table(table) if y is None else with_target(table, y, name=model.target)[0]
@@ -162,7 +163,8 @@ def _spread(
 
     if not len(model.classes_):
         return rows, said, np.ones(len(said)), source
-    said = np.where(said < LEAST, 0.0, said)
+    least = np.minimum(LEAST, said.max(axis=1, keepdims=True))  # of hundreds of classes all may be unlikely
+    said = np.where(said < least, 0.0, said)
     said /= said.sum(axis=1, keepdims=True)
     row, code = np.nonzero(said)
     return rows.take(pa.array(row)), model.classes_[code], said[row, code], source[row]

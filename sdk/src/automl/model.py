@@ -185,7 +185,7 @@ class Model:
             unlabelled: more rows of the same columns.
             holdout: rows with the target that neither has seen; `info["distilled"]` then has the scores of both.
             predict_time_limit: microseconds that predicting one row may cost, by estimate.
-            arguments: as of `AutoML`, but for `metric` and `task`.
+            arguments: as of `AutoML`, but for `metric` and `task`; `monotone` is the teacher's where it is not given.
 
         Returns:
             a fitted engine, whose `model_` is an ordinary model without `evidence`. `model_.info["distilled"]` is a dict:

@@ -86,6 +86,9 @@ def prepare(
     else:
         table, target = with_target(data, y, name=target)
     table, beside = _take_beside(table, given)
+    if (counting := _counting(beside.get("sample_weight"))) is not None:
+        table = table.filter(counting)
+        beside = {name: column[counting] for name, column in beside.items()}
     coder, codes, kept = code_target(table, target, task=task)
     if kept is not None:
         table = table.filter(kept)
@@ -179,9 +182,20 @@ def _check_weight(weight: NDArray[Any] | None) -> NDArray[np.float64] | None:
     numbers = np.asarray(weight, dtype=np.float64)
     if not np.isfinite(numbers).all() or (numbers < 0).any():
         raise DataError("sample_weight must be finite and not negative.")
-    if not numbers.any():
-        raise DataError("sample_weight is zero in every row.")
     return numbers
+
+
+def _counting(weight: NDArray[Any] | None) -> NDArray[np.bool_] | None:
+    """Return which rows count at all, where some do not: those of weight zero would be folds that judge nothing."""
+    if weight is None:
+        return None
+    try:
+        counting = np.asarray(weight, dtype=np.float64) != 0
+    except (TypeError, ValueError):
+        raise DataError("sample_weight must be numbers.") from None
+    if not counting.any():
+        raise DataError("sample_weight is zero in every row.")
+    return None if counting.all() else counting
 
 
 def fingerprint(*arrays: NDArray[Any] | None) -> str:

@@ -65,6 +65,14 @@ def test_one_member_is_taken_as_it_is():
     assert choose_weights([guess(0.5, 1)], TARGET, METRICS["roc_auc"]).weights.tolist() == [1.0]
 
 
+def test_rows_too_few_to_compare_methods_are_weighed_as_usual():
+    rng = np.random.default_rng(0)
+    stack = [np.stack([1 - p, p], axis=1) for p in rng.uniform(size=(2, 4))]
+    ensemble = choose_weights(stack, np.array([0.0, 1.0, 0.0, 1.0]), METRICS["mcc"], seed=0)
+    assert ensemble.weights.sum() == pytest.approx(1.0)
+    assert ensemble.method == "greedy"
+
+
 def test_a_member_that_is_not_finite_gets_nothing():
     broken = guess(0.5, 1) * np.nan
     assert choose_weights([broken, guess(0.5, 2)], TARGET, METRICS["log_loss"]).weights.tolist() == [0.0, 1.0]

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from automl_core.data import MULTICLASS, REGRESSION, TASKS, Column, Job, Model
+from automl_core.errors import DataError
 from automl_core.learners import Learner, Portable, Portfolio, Resumes, Staged
 from automl_core.space import Choice, Params, Space
 from automl_core.testing.conformance import Conformance, at_once
@@ -187,6 +188,29 @@ class LearnerConformance(Conformance):
         predicted = learner.fit(self.job(falling)).predict(values)
         column = predicted if table.task == REGRESSION else predicted[:, 1]
         assert (np.diff(column.reshape(5, 50), axis=1) <= 1e-9).all()
+
+    @pytest.mark.parametrize("objective", ["absolute_error", "quantile:0.9"])
+    def test_monotone_column_is_followed_whatever_is_minimised(
+        self, learner: Learner, table: Table, objective: str
+    ) -> None:
+        if (
+            not self.honours_monotone
+            or table.task != REGRESSION
+            or objective.partition(":")[0] not in learner.objectives
+        ):
+            pytest.skip("no promise is made")
+        first, *others = table.data.columns
+        noise = np.random.default_rng(0).standard_t(2, len(table.data.target))
+        falling = table.with_data(
+            columns=(replace(first, monotone=-1), *others), target=np.abs(table.data.values[:, 0]) + noise
+        )
+        values = np.repeat(table.values(table.test[:20]), 50, axis=0)
+        values[:, 0] = np.tile(np.linspace(-3, 3, 50, dtype=np.float32), 20)
+        try:
+            predicted = learner.fit(self.job(falling, objective=objective)).predict(values)
+        except DataError as error:
+            pytest.skip(f"it refuses: {error}")
+        assert (np.diff(predicted.reshape(20, 50), axis=1) <= 1e-9).all()
 
     # ---- what it must not do
 

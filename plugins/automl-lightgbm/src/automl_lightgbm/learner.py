@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
 
-from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, Job, Learner, Model, Space
+from automl_core import MULTICLASS, REGRESSION, TASKS, Candidate, DataError, Job, Learner, Model, Space
 from automl_lightgbm.binned import BINNING, Binned, Target, bin_rows, take
 from automl_lightgbm.collective import Collective
 from automl_lightgbm.meeting import join, meet
@@ -172,12 +172,20 @@ class LightGBMLearner(Learner):
 
 
 def _objective(job: Job) -> tuple[str, float | None]:
-    """Return LightGBM's word, and the quantile where it is one."""
+    """Return LightGBM's word, and the quantile where it is one.
+
+    Leaves of absolute errors and quantiles are set anew after each tree, which a monotone column does not survive.
+    """
     if job.task != REGRESSION:
         return job.task, None
+    monotone = [column.name for column in job.data.columns if column.monotone]
     quantile = re.fullmatch(r"quantile:(0?\.\d+)", job.objective)
+    if quantile and monotone:
+        raise DataError(f"lightgbm cannot keep a quantile monotone in {monotone[0]!r}; catboost can.")
     if quantile:
         return "quantile", float(quantile[1])
+    if monotone:
+        return "l2", None
     return OBJECTIVES.get(job.objective, "l2"), None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_core import MULTICLASS, REGRESSION
+from automl_core import MULTICLASS, REGRESSION, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,12 +27,18 @@ WORDS = {
 
 
 def parameters(job: Job) -> dict[str, Any]:
-    """Return XGBoost's parameters for a job's task and objective."""
+    """Return XGBoost's parameters for a job's task and objective.
+
+    Leaves of absolute errors and quantiles are set anew after each tree, which a monotone column does not survive.
+    """
     word = job.task if job.task != REGRESSION else "squared_error"
     quantile = _quantile(job.objective) if job.task == REGRESSION else None
+    monotone = [column.name for column in job.data.columns if column.monotone]
+    if quantile is not None and monotone:
+        raise DataError(f"xgboost cannot keep a quantile monotone in {monotone[0]!r}; catboost can.")
     if quantile is not None:
         word = "quantile"
-    elif job.task == REGRESSION and job.objective == "absolute_error":
+    elif job.task == REGRESSION and job.objective == "absolute_error" and not monotone:
         word = "absolute_error"
     objective, metric = WORDS[word]
     params: dict[str, Any] = {"objective": objective, "eval_metric": metric}

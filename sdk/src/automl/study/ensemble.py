@@ -80,7 +80,7 @@ def choose_weights(
     if len(kept) == 1:
         return Ensemble(_spread(np.ones(1), kept, len(stack)), "single", losses[kept[0]], losses[kept[0]], {})
     problem = _Problem(stack[kept], y, w, metric, losses[kept])
-    nested = {} if left() <= 0 else _nested(problem, seed, left)
+    nested = {} if left() <= 0 or len(rows) < 2 * NESTED else _nested(problem, seed, left)
     method = _surest(nested) if nested else DEFAULT
     weights = weigh(problem)[method]
     loss = problem.loss(weights)
