@@ -266,7 +266,7 @@ def test_any_bytes_get_an_answer(client, body, kind, path) -> None:
 
 
 tensors = st.fixed_dictionaries(
-    {}, optional={"name": names, "datatype": st.sampled_from(["FP64", "INT32", "BYTES", "BOOL", "x"]),
+    {}, optional={"name": names, "datatype": st.sampled_from(["FP64", "INT32", "BYTES", "BOOL", "x", {}, 1]),
                   "shape": st.lists(st.integers(-1, 3), max_size=3) | values, "data": values, "parameters": values}
 )  # fmt: skip
 

@@ -243,6 +243,7 @@ def tensor(**changes: Any) -> dict[str, Any]:
         {"inputs": [tensor(shape="x")]},
         {"inputs": [tensor(shape=[10**30])]},
         {"inputs": [tensor(datatype="FP7")]},
+        {"inputs": [tensor(datatype={})]},
         {"inputs": [tensor(data=None)]},
         {"inputs": [tensor(data=[[1], 2])]},
         {"inputs": [tensor(parameters=5)]},

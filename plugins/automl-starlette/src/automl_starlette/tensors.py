@@ -133,13 +133,13 @@ def _check(tensor: Any) -> tuple[str, str, list[int]]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise Problem(400, "each input is an object with a name.")
     name, datatype, shape = tensor["name"], tensor.get("datatype"), tensor.get("shape")
-    if datatype != "BYTES" and datatype not in DTYPES:
+    if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in DTYPES):
         raise Problem(400, f"the tensor {name!r} has the datatype {datatype!r}, which is unknown.")
     if not (isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape)):
         raise Problem(400, f"the tensor {name!r} needs a shape of numbers above 0.")
     if not isinstance(tensor.get("parameters") or {}, dict):
         raise Problem(400, f"the parameters of the tensor {name!r} are no object.")
-    return name, str(datatype), shape
+    return name, datatype, shape
 
 
 def _from_list(name: str, datatype: str, given: Any, count: int) -> list[Any]:
