@@ -84,8 +84,10 @@ def test_a_hung_fit_that_holds_the_only_place_does_not_keep_a_model_from_being_c
     assert engine.score(*table) > 0.8
 
 
-def test_nothing_that_works_still_gives_an_answer(table, tmp_path, odd_learners):
+def test_nothing_that_works_still_gives_an_answer_and_says_why_it_is_none(table, tmp_path, caplog, odd_learners):
     engine = fit(table, tmp_path, ("odd.crashes",), max_trials=1)
+    assert "no model was fitted, so that every row is predicted the same: RuntimeError: out of luck" in caplog.text
+    assert engine.model_.info["warnings"][0] in caplog.text
     share = np.mean(table[1])
     assert engine.predict_proba(table[0][:3])[:, 1] == pytest.approx(share)
 

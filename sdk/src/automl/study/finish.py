@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from automl.study.loop import Loop
     from automl.study.members import Member
 
-__all__ = ["Flats", "Shipment", "exported", "finish", "flatten", "flatten_members"]
+__all__ = ["Flats", "Shipment", "exported", "finish", "flatten", "flatten_members", "why_constant"]
 
 FEWEST_PARTS = 2  # models of each member's folds that are shipped where all would be too slow
 MAX_CURVES, CURVE_POINTS = 3, 60
@@ -308,6 +308,16 @@ def flatten(fit: Fitted, columns: int) -> Forest | Additive | None:
         return to_base(flat, View(None, fit.keep, fit.derived), columns)  # type: ignore[arg-type]
     except ValueError:
         return None
+
+
+def why_constant(loop: Loop, shipment: Shipment) -> list[str]:
+    """Return why nothing but the constant was shipped, where it was, and log it."""
+    if shipment.ensemble is not None:
+        return []
+    reason = next((m.trial.error for m in loop.members if m.trial.error), "there was no time for one")
+    said = f"no model was fitted, so that every row is predicted the same: {reason}"
+    log.warning("%s", said)
+    return [said]
 
 
 def _constant(loop: Loop) -> Shipment:

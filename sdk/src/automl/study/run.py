@@ -17,7 +17,7 @@ from automl.closing import close_aside
 from automl.memory import free_memory
 from automl.study.able import able_learners
 from automl.study.driven import run_driven
-from automl.study.finish import Shipment, finish, flatten
+from automl.study.finish import Shipment, finish, flatten, why_constant
 from automl.study.folds import make_splits
 from automl.study.frame import Fitted, Frame, Here, Order, fit_part
 from automl.study.journal import Journal, trial_key
@@ -173,7 +173,8 @@ class _Runner:
         )  # fmt: skip
         leaderboard = make_leaderboard(loop, shipment, self.problem.metric)
         self.journal.finish()
-        warnings = find_leaks(self.problem.data, len(self.problem.classes), seed=self.problem.seed)
+        leaks = find_leaks(self.problem.data, len(self.problem.classes), seed=self.problem.seed)
+        warnings = [*why_constant(loop, shipment), *leaks]
         scores = self._scores(shipment, loop)
         gangs = isinstance(self.executor, Gangs)
         return Outcome(
