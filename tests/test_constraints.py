@@ -71,6 +71,30 @@ def test_rows_of_weight_zero_are_as_good_as_absent(tmp_path) -> None:
     assert (weighed.predict(data) == absent.predict(data)).all()
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"groups": np.zeros(60)}, "all rows are of one group"),
+        ({"time": np.array([1, None] * 30, dtype=object)}, "time: 30 rows have none"),
+        ({"time": np.array(["2020-01-01", "NaT"] * 30, dtype="datetime64[D]")}, "time: 30 rows have none"),
+        ({"time": np.array([np.nan] + [1.0] * 59)}, "time: 1 rows have none"),
+        ({"time": np.array([1, "a"] * 30, dtype=object)}, "cannot be put in an order"),
+    ],
+)
+def test_groups_and_times_that_tell_nothing_are_refused(tmp_path, given: dict[str, Any], words: str) -> None:
+    data, y = wavy(60)
+    with pytest.raises(DataError, match=words):
+        AutoML(max_trials=1, settings=load_settings(directory=str(tmp_path))).fit(data, y, **given)
+
+
+def test_no_more_folds_than_rows_in_time(tmp_path) -> None:
+    data, y = wavy(8)
+    settings = load_settings(directory=str(tmp_path), learners=("lightgbm",))
+    engine = AutoML(time_limit=None, max_trials=1, folds=20, settings=settings).fit(data, y, time=np.arange(8))
+    assert [row["state"] for row in engine.leaderboard() if row["learner"] == "lightgbm"] == ["complete"]
+    assert engine.outcome_.plan.folds == 3
+
+
 @pytest.mark.parametrize(("weight", "words"), [(0.0, "zero in every row"), (-1.0, "not negative"), ("much", "numbers")])
 def test_weights_that_mean_nothing_are_refused(tmp_path, weight: Any, words: str) -> None:
     data, y = wavy(60)

@@ -109,8 +109,8 @@ def prepare(
         schema=schema,
         encoder=encoder,
         coder=coder,
-        groups=None if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].astype(np.int64),
-        time=beside.get("time"),
+        groups=None if groups is None else _code_groups(groups),
+        time=None if (time := beside.get("time")) is None else _check_time(time),
         table=table,
     )
 
@@ -196,6 +196,28 @@ def _counting(weight: NDArray[Any] | None) -> NDArray[np.bool_] | None:
     if not counting.any():
         raise DataError("sample_weight is zero in every row.")
     return None if counting.all() else counting
+
+
+def _code_groups(groups: NDArray[Any]) -> NDArray[np.int64]:
+    names, codes = np.unique(groups.astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"groups: all rows are of one group, {str(names[0])!r}, so that no others could judge what they teach."
+        )
+    return codes.astype(np.int64)
+
+
+def _check_time(time: NDArray[Any]) -> NDArray[Any]:
+    import pyarrow as pa
+
+    try:
+        missing = pa.array(time, from_pandas=True).null_count
+        np.sort(time[:0] if missing else time)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"time: its values cannot be put in an order: {error}.") from None
+    if missing:
+        raise DataError(f"time: {missing} rows have none, and nothing else tells which rows are later.")
+    return time
 
 
 def fingerprint(*arrays: NDArray[Any] | None) -> str:

@@ -53,7 +53,8 @@ class Shape:
     """What a plan depends on besides time.
 
     Attributes:
-        minority: rows of the smallest class that has more than one, or groups; the number of rows for regression.
+        minority: rows of the smallest class that has more than one, or groups; the number of rows for regression, less
+            than half of it where time orders them.
         capacity: fits that the executor takes at once. threads: threads of this machine that may be used.
         folds: as the user wishes, or as an earlier run of the study had them, instead of by cost.
         refit: whether one model of each member is wanted, whatever the folds.

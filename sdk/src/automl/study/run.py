@@ -302,6 +302,8 @@ class _Runner:
             minority = min((int(count) for count in counts if count > 1), default=2)
         if self.problem.groups is not None:
             minority = min(minority, len(np.unique(self.problem.groups)))
+        if self.problem.time is not None:
+            minority = min(minority, len(target) // 2 - 1)  # two rows each; the first ones judge nobody
         fast = self.problem.quality == "fast"
         return Shape(len(target), minority, self.executor.capacity, self.threads, self.problem.folds, refit=fast)
 
