@@ -212,11 +212,14 @@ def _check_time(time: NDArray[Any]) -> NDArray[Any]:
 
     try:
         missing = pa.array(time, from_pandas=True).null_count
-        np.sort(time[:0] if missing else time)
-    except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"time: its values cannot be put in an order: {error}.") from None
+    except pa.ArrowException:
+        missing = 0  # periods, for instance, which Arrow does not know, and numpy can sort
     if missing:
         raise DataError(f"time: {missing} rows have none, and nothing else tells which rows are later.")
+    try:
+        np.sort(time)
+    except TypeError as error:
+        raise DataError(f"time: its values cannot be put in an order: {error}.") from None
     return time
 
 
