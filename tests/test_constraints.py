@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from automl import AutoML, load_model
+from automl.estimators import AutoMLClassifier
 from automl_core import DataError
 from automl_core.settings import load_settings
 
@@ -69,6 +70,14 @@ def test_rows_of_weight_zero_are_as_good_as_absent(tmp_path) -> None:
     weighed.fit(data, y, sample_weight=weight)
     absent.fit({name: column[20:] for name, column in data.items()}, y[20:], sample_weight=weight[20:])
     assert (weighed.predict(data) == absent.predict(data)).all()
+
+
+def test_a_class_of_rows_of_weight_zero_is_none(tmp_path) -> None:
+    data, _ = wavy(90)
+    settings = load_settings(directory=str(tmp_path), learners=("lightgbm",))
+    engine = AutoMLClassifier(time_limit=None, max_trials=1, folds=2, settings=settings)
+    engine.fit(np.column_stack([data["x"], data["z"]]), np.arange(90) % 3, sample_weight=np.array([1.0, 2.0, 0.0] * 30))
+    assert engine.classes_.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

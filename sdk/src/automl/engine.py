@@ -41,7 +41,8 @@ class AutoML:
         metric: a name ("roc_auc", "log_loss", "rmse", ... or any of scikit-learn's scorers), a scorer, or a function
             of (target, prediction) whose greater values are better; None takes the usual one of the task. "pinball:0.9" makes
             predictions that quantile. Of several targets also a dict by target.
-        task: "binary", "multiclass" or "regression"; None finds it in the target. Of several targets also a dict.
+        task: "binary", "multiclass" (of two classes it is binary, too) or "regression"; None finds it in the target. Of
+            several targets also a dict.
         seed: with `max_trials` and no `time_limit`, the same seed gives the same model.
         n_jobs: threads on this machine; None or -1 takes all cores.
         quality: "fast" ships members fitted once, on all rows; "balanced" ensembles that predict a row in about 200
@@ -136,9 +137,10 @@ class AutoML:
             y: the target of shape (rows,), where `data` does not hold it; (rows, targets) for several.
             target: the name of the target's column in `data`. A list of names fits one model for each, which share the time
                 evenly and do not see each other's targets.
-            sample_weight: non-negative numbers of shape (rows,), or a column's name.
+            sample_weight: non-negative numbers of shape (rows,), or a column's name; a row of weight 0 is as good as absent.
             groups: of shape (rows,), or a column's name: rows of one group are never on both sides of a split.
-            time: of shape (rows,), or a column's name: models are judged by rows later than those they learned from.
+            time: of shape (rows,), or a column's name, none missing: models are judged by rows later than those they learned
+                from.
             unlabelled: more rows, anything that `data` may be and memory holds, whose target is not known: after half of
                 the search the best configurations learn from these, too, with labels that the models so far give
                 them; they join the ensemble where that pays out of fold on the labelled rows, as

@@ -127,6 +127,8 @@ def code_target(
         notes: list[str] = []
     else:
         _check_classes(target, labels, found, named=task is not None)
+        if len(labels) == 2:
+            found = BINARY  # a multiclass task of two classes is one, and its models have one output
         codes = TargetCoder(target, found, tuple(labels)).encode(present)
         notes = _note_rare(labels, codes)
     if not kept.all():

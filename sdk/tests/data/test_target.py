@@ -62,6 +62,10 @@ def test_a_named_task_wins(values, task, codes):
     assert found.tolist() == codes
 
 
+def test_a_multiclass_task_of_two_classes_is_a_binary_one():
+    assert code(["a", "b"] * 5, "multiclass")[0].task == "binary"
+
+
 @pytest.mark.parametrize(
     ("values", "kept"),
     [
