@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from automl_core import Search, Settings, SettingsError
+from automl_core import SettingsError
 
 if TYPE_CHECKING:
     from automl.engine import AutoML
@@ -19,13 +19,6 @@ QUALITIES = ("fast", "balanced", "best")
 ARGUMENTS = ("time_limit", "metric", "task", "seed", "quality", "max_trials", "predict_time_limit", "folds", "monotone")
 NUMBERS = ("time_limit", "predict_time_limit", "memory_limit")  # above 0, or None
 LEAST = {"max_trials": 1, "folds": 1, "seed": 0, "held_out_rows": 0}  # of whole numbers
-KINDS: Mapping[str, tuple[type, str]] = {
-    "settings": (Settings, "what automl_core.settings.load_settings returns"),
-    "monotone": (Mapping, "a dict of 1 or -1 by the name of a column"),
-    "storage": (str, "a name, or a URI of a folder"),
-    "optimizer": (Search, "a search, a subclass of automl_core.Search; a name goes into settings.search"),
-    "listeners": (Sequence, "a list of objects with hooks"),
-}
 
 
 def check_arguments(engine: AutoML) -> None:
@@ -48,7 +41,7 @@ def check_arguments(engine: AutoML) -> None:
             continue
         if not isinstance(value, Integral) or value < least:
             raise SettingsError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
-    for name, (kind, words) in KINDS.items():
+    for name, (kind, words) in _kinds().items():
         value = getattr(engine, name)
         if not isinstance(value, kind) and (value is not None or name == "listeners"):
             raise SettingsError(f"{name} is of the type {type(value).__name__}; it must be {words}.")
@@ -56,6 +49,18 @@ def check_arguments(engine: AutoML) -> None:
         value = getattr(engine, name)
         if not (value is None or isinstance(value, str | Mapping) or (name == "metric" and callable(value))):
             raise SettingsError(f"{name} is {value!r}; see help(AutoML) for what it may be.")
+
+
+def _kinds() -> Mapping[str, tuple[type, str]]:
+    from automl_core import Search, Settings  # half of the time that an import of automl would take
+
+    return {
+        "settings": (Settings, "what automl_core.settings.load_settings returns"),
+        "monotone": (Mapping, "a dict of 1 or -1 by the name of a column"),
+        "storage": (str, "a name, or a URI of a folder"),
+        "optimizer": (Search, "a search, a subclass of automl_core.Search; a name goes into settings.search"),
+        "listeners": (Sequence, "a list of objects with hooks"),
+    }
 
 
 def count_threads(n_jobs: Any) -> int:
