@@ -217,7 +217,8 @@ def _check_time(time: NDArray[Any]) -> NDArray[Any]:
     if missing:
         raise DataError(f"time: {missing} rows have none, and nothing else tells which rows are later.")
     try:
-        np.sort(time)
+        if time.dtype == object:  # anything else has an order
+            np.sort(time)
     except TypeError as error:
         raise DataError(f"time: its values cannot be put in an order: {error}.") from None
     return time

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from automl_core import REGRESSION, TASKS, Candidate, Column, DataError, Float, Forest, Int, Job, Learner, Scalar, Space
+from automl_core import REGRESSION, TASKS, Candidate, Column, Float, Forest, Int, Job, Learner, Scalar, Space
 from automl_sklearn.flatten import Tree, join, round_down
-from automl_sklearn.rows import Clock, Rows, choose, take
+from automl_sklearn.rows import Clock, Rows, choose, refuse_monotone, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,15 +141,11 @@ def _estimator(job: Job, params: Mapping[str, Scalar]) -> Any:
         return HistGradientBoostingClassifier(loss="log_loss", **shared)
     word, _, level = job.objective.partition(":")
     # Leaves of absolute errors and quantiles are set anew after each tree, which a monotone column does not survive.
-    constrained = [column.name for column in columns if column.monotone]
-    if word == "quantile" and constrained:
-        raise DataError(
-            f"sklearn.hist_gradient_boosting cannot keep a quantile monotone in {constrained[0]!r}; catboost can."
-        )
     if word == "quantile":
+        refuse_monotone(columns, "sklearn.hist_gradient_boosting", able="catboost keeps it for quantiles.")
         return HistGradientBoostingRegressor(loss="quantile", quantile=float(level or 0.5), **shared)
     return HistGradientBoostingRegressor(
-        loss="absolute_error" if word == "absolute_error" and not constrained else "squared_error", **shared
+        loss="absolute_error" if word == "absolute_error" and not any(monotone) else "squared_error", **shared
     )
 
 

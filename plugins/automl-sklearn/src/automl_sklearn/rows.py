@@ -107,11 +107,15 @@ def choose(space: Space, params: Mapping[str, Scalar], defaults: Mapping[str, Sc
     return {**defaults, **params}
 
 
-def refuse_monotone(columns: Sequence[Column], learner: str) -> None:
-    """Raise DataError where a column asks for what `learner` cannot promise."""
+def refuse_monotone(
+    columns: Sequence[Column],
+    learner: str,
+    able: str = "sklearn.hist_gradient_boosting keeps it for binary classification and regression.",
+) -> None:
+    """Raise DataError where a column asks for what `learner` cannot promise; `able` tells which can."""
     asked = [column.name for column in columns if column.monotone]
     if asked:
         raise DataError(
             f"{learner} cannot keep predictions monotone in {asked[0]!r}; leave it out of the learners, or drop the "
-            "constraint. sklearn.hist_gradient_boosting keeps it for binary classification and regression."
+            f"constraint. {able}"
         )

@@ -315,7 +315,7 @@ def why_constant(loop: Loop, shipment: Shipment) -> list[str]:
     if shipment.ensemble is not None:
         return []
     reason = next((m.trial.error for m in loop.members if m.trial.error), "there was no time for one")
-    said = f"no model was fitted, so that every row is predicted the same: {reason}"
+    said = f"no model was fitted, so that every row is predicted the same: {reason.strip()}"
     log.warning("%s", said)
     return [said]
 
